@@ -39,15 +39,16 @@ def call(channel: grpc.Channel, name: str, key: str | None = None, **members: ob
     return made(request(**members), metadata=metadata, timeout=60)
 
 
-def refused(channel: grpc.Channel, key: str | None = None) -> grpc.StatusCode:
+def refused(channel: grpc.Channel, key: str | None = None, flag_key: str = "asked") -> grpc.StatusCode:
     with pytest.raises(grpc.RpcError) as error:
-        call(channel, "ResolveBoolean", key, **ASKED)
+        call(channel, "ResolveBoolean", key, **{**ASKED, "flag_key": flag_key})
     return error.value.code()
 
 
 def test_edge__on_a_socket_and_on_loopback__needs_no_key_and_tells_of_a_kill(
     platform: SmallPlatform, run_edge: Callable[..., EdgeThread], tmp_path: Path
 ) -> None:
+    platform.flags = {"asked": treatment(), "broken": {"key": "broken"}}
     path = f"unix:{tmp_path / 'flags.sock'}"
     edge = run_edge(platform.url, grpc=GrpcSettings(addresses=(GrpcAddress(path), GrpcAddress("127.0.0.1:0"))))
     eventually(edge.is_ready)
@@ -57,6 +58,7 @@ def test_edge__on_a_socket_and_on_loopback__needs_no_key_and_tells_of_a_kill(
             found = call(way, "ResolveBoolean", key, **ASKED)
             assert (found.value, found.reason) == (True, "SPLIT")
         assert refused(channel, "fs_client_nobody") == grpc.StatusCode.UNAUTHENTICATED
+        assert refused(channel, flag_key="broken") == grpc.StatusCode.DATA_LOSS
 
         events = call(local, "EventStream")
         assert next(events).type == "provider_ready"
