@@ -11,6 +11,7 @@ from approvals.models import ChangeRequest
 from approvals.services import create_freeze, set_policy
 from experiments import services as experiments
 from flags import services as flags
+from flags.admin.list import bulk
 from flags.models import FlagConfig
 from flags.tests.console_documents import change_url, fields, sent_by, shares
 from flags.versions.loading import load_document
@@ -21,6 +22,12 @@ pytestmark = pytest.mark.django_db
 
 ASKED = "Staging asks for 1 approval by admins before a change is served."
 PROPOSE = {"propose": "1"}
+
+
+@pytest.fixture(autouse=True)
+def _one_slice(monkeypatch):
+    """On a busy machine too."""
+    monkeypatch.setattr(bulk, "SLICE_SECONDS", 600)
 
 
 @pytest.fixture
@@ -134,7 +141,9 @@ def test_copies__to_where_a_policy_asks__are_asked_for_there(console_owner, acme
     )
 
     assert for_one.url == object_url(ChangeRequest.objects.get(environment=guarded))
-    many = send_many(console_owner, "copy_many", live, to="staging", **PROPOSE)
+    looked = send_many(console_owner, "copy_many", live, to="staging", look="").context["form"].initial["seen"]
+    seen = ",".join(map(str, looked))
+    many = send_many(console_owner, "copy_many", live, to="staging", seen=seen, **PROPOSE)
     assert ChangeRequest.objects.filter(environment=guarded).count() == 2, many.text
 
 

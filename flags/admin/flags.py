@@ -194,7 +194,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
     @display(description="Evaluated")
     def evaluated(self, config: FlagConfig) -> str:
         at, by = getattr(config, "used_at", None), getattr(config, "used_by", "")  # The list adds both.
-        return format_html("{} by {}", moment(at), by or "another service") if at else moment(at)
+        return moment(at) if by is None or not at else format_html("{} by {}", moment(at), by or "another service")
 
     @display(description="Changed", ordering="updated_at")
     def updated(self, config: FlagConfig) -> str:

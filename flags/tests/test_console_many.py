@@ -17,7 +17,9 @@ HALF = [{"variant": "control", "percent": 50}, {"variant": "treatment", "percent
 
 
 @pytest.fixture
-def configs(acme):
+def configs(acme, monkeypatch):
+    # On a busy machine too all of it is one slice.
+    monkeypatch.setattr(bulk, "SLICE_SECONDS", 600)
     payloads = [
         {"key": "one", "rollout": HALF, "tags": ["pay"]},
         {"key": "two", "rollout": HALF},
@@ -133,9 +135,25 @@ def test_copy__of_several__asks_where_then_shows_it_then_does_it_in_slices(conso
     assert "Copy 2" in shown.text
     assert not there(configs[0], acme.production).is_enabled
 
-    first = send(console_editor, "copy_many", configs, to=acme.production.key)
-    assert f'name="to" value="{acme.production.key}"' in first.text
-    send(console_editor, "copy_many", configs[1:], to=acme.production.key, done="1", failed="0", failures="[]")
+    seen = re.search(r'name="seen" value="([\d,]+)"', shown.text)[1]
+    first = send(console_editor, "copy_many", configs, to=acme.production.key, seen=seen)
+    assert first.status_code == 302
+    # As often as it is loaded, it shows what is done, and does nothing.
+    for page_of_it in (console_editor.get(first.url), console_editor.get(first.url)):
+        assert f'name="to" value="{acme.production.key}"' in page_of_it.text
+        assert "1 of 2 flags: 1 copied" in page_of_it.text
+    assert Entry.objects.filter(action="flag.copied").count() == 1
+    payload = {"description": "Theirs"}
+    services.update_flag(actor=ALICE, environment=acme.production, key="two", payload=payload, version=None)
+    hidden = dict(re.findall(r'name="(flags|seen|done|failed|failures|run|to)" value="([^"]*)"', page_of_it.text))
+    address = reverse("admin:flags_flagconfig_copy_many")
+    refused = console_editor.post(address, {**hidden, "failures": "[]", "reason": ""}, headers={"HX-Request": "true"})
+    assert "Finished: 1 copied, 1 left as they are." in refused.text
+    assert "was changed since this page was opened" in refused.text
+    assert "Finished: 1 copied" in console_editor.get(first.url).text
+    again = send(console_editor, "copy_many", configs[1:], to=acme.production.key, look="")
+    seen = re.search(r'name="seen" value="([\d,]+)"', again.text)[1]
+    send(console_editor, "copy_many", configs[1:], to=acme.production.key, seen=seen)
 
     assert there(configs[0], acme.production).is_enabled
     assert there(configs[1], acme.production).allocation == there(configs[1], acme.staging).allocation

@@ -78,6 +78,9 @@ class NumbersField(forms.CharField):
     def __init__(self) -> None:
         super().__init__(required=False, widget=forms.HiddenInput)
 
+    def prepare_value(self, value: Any) -> Any:
+        return as_text(value) if isinstance(value, list) else value
+
     def clean(self, value: Any) -> list[int]:
         numbers = numbers_in(super().clean(value))
         if numbers is None:
@@ -111,8 +114,9 @@ def _is_pair(value: Any) -> bool:
 
 
 class ProgressForm(SelectionForm):
-    """A selection of which a part is done. `done` is None with the first request."""
+    """A selection of which a part is done. `done` is None with the first request. `run` names what is kept of it."""
 
+    run = forms.CharField(required=False, max_length=32, widget=forms.HiddenInput)
     done = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
     failed = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
     failures = FailuresField(required=False, widget=forms.HiddenInput)

@@ -13,17 +13,20 @@ from flags.admin.across.copying import copied, target_named, targets_of
 from flags.admin.effects import effects
 from flags.admin.flag.sentences import describe
 from flags.admin.list import many
-from flags.admin.list.bulk import ProgressForm, Selection
+from flags.admin.list.bulk import NumbersField, ProgressForm, Selection
 from flags.admin.reach import reach_of_many
 from flags.documents import flag_document
 from flags.evaluation.impact import phases_begun_by
 from flags.models import FlagConfig
 from tenancy.console_kit.context import console_context
-from tenancy.errors import Invalid
+from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
 
 
 class CopyManyForm(ProgressForm):
+    """`seen` has three numbers for each flag: its id here, and the versions here and there that the page was about."""
+
+    seen = NumbersField()
     to = forms.CharField(widget=forms.HiddenInput, error_messages={"required": "Choose the environment to copy to."})
 
 
@@ -45,7 +48,34 @@ def _copy(request: HttpRequest, config: FlagConfig, sent: Mapping[str, Any]) -> 
         target=target,
         key=config.flag.key,
         reason=sent["reason"],
+        versions=_seen_of(config, sent["seen"]),
     )
+
+
+def _seen_of(config: FlagConfig, seen: list[int]) -> tuple[int, int]:
+    """Return the versions that the page was about: no other is copied, nor written over."""
+    triples = zip(seen[::3], seen[1::3], seen[2::3], strict=False)
+    found = next((versions for pk, *versions in triples if pk == config.pk), None)
+    if found is None:
+        raise Conflict(
+            f"The page was not about {config.flag.key}. Choose the flags in the list again.", code="version_conflict"
+        )
+    return found[0], found[1]
+
+
+def _initial(request: HttpRequest, chosen: Selection) -> dict[str, Any]:
+    target = target_named(request, chosen.place) if chosen.place else None
+    if target is None:
+        return {"to": ""}
+    here = dict(FlagConfig.objects.filter(pk__in=chosen.pks).values_list("flag_id", "pk"))
+    rows = FlagConfig.objects.filter(flag__in=here, environment__in=[chosen.place, target])
+    versions = {(flag, place): version for flag, place, version in rows.values_list("flag", "environment", "version")}
+    seen = [
+        number
+        for flag, pk in here.items()
+        for number in (pk, versions[flag, chosen.place.pk], versions.get((flag, target.pk), 0))
+    ]
+    return {"to": target.key, "seen": seen}
 
 
 def _may(request: HttpRequest, configs: list[FlagConfig]) -> bool:
@@ -91,6 +121,7 @@ _COPY = many.ManyAct(
     template="flags/copy_many.html",
     shown=_shown,
     form=CopyManyForm,
+    initial=_initial,
     serves=lambda request, chosen: target_named(request, chosen.place) if chosen.place else None,
     tone="warn",
 )

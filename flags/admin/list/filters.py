@@ -7,6 +7,7 @@ from django.db import OperationalError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
+from analytics.selectors import last_exposures
 from analytics.usage.reading import last_uses
 from flags.lifecycle.evidence import lifecycles
 from flags.models import Flag, FlagConfig, Rule
@@ -39,6 +40,7 @@ class FlagList(EnvironmentList):
         rows = FlagConfig.objects.filter(pk__in=pks)
         try:
             stale = stale_pks(self.environment, rows)
+            seen = last_exposures([self.environment.pk], [row.flag.key for row in self.result_list])
             known = lifecycles(self.environment.project, [row.flag for row in self.result_list])
         except OperationalError:
             # Flags are killed from this list. The health page says that the store is away.
@@ -46,6 +48,10 @@ class FlagList(EnvironmentList):
         by_flag = {each.flag.pk: each for each in known}
         for row in self.result_list:
             row.is_stale, row.known = row.pk in stale, by_flag[row.flag_id]
+            at, _ = seen.get(row.flag.key, (None, None))
+            if at is not None and (row.used_at is None or at > row.used_at):
+                # An exposure names no service.
+                row.used_at, row.used_by = at, None
 
 
 class StateFilter(SimpleListFilter):

@@ -1,9 +1,11 @@
 """An act on flags chosen in the list: a page says what it does, then it is done to one after the other."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, cast
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -13,6 +15,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 from django.utils.html import format_html
+from redis.exceptions import RedisError
 
 from flags.admin.list.bulk import (
     ProgressForm,
@@ -24,6 +27,7 @@ from flags.admin.list.bulk import (
     sent_selection,
     visible_flags,
 )
+from flags.admin.list.kept_runs import keep_run, kept_run
 from flags.admin.reach import Reach, reach_of_many
 from flags.models import FlagConfig
 from tenancy.console_kit import proposals
@@ -33,7 +37,7 @@ from tenancy.console_kit.formats import counted
 from tenancy.console_kit.forms import say_problems
 from tenancy.console_kit.pages import console_page, list_url
 from tenancy.errors import Conflict, ServiceError
-from tenancy.models import Environment
+from tenancy.models import Environment, User
 
 _MOST_IN_ADDRESS = 200
 
@@ -44,7 +48,7 @@ class ManyAct:
 
     `may` says whether the person may do it to all of the flags. `shown` returns what the page's template needs.
     `check` refuses all of it before the first is changed, by raising ServiceError. `serves` returns the environment in
-    which it changes what is served.
+    which it changes what is served. `initial` returns what the page's form carries beyond the flags.
     """
 
     name: str
@@ -59,6 +63,7 @@ class ManyAct:
     serves: Callable[[HttpRequest, Selection], Environment | None] = lambda request, chosen: chosen.place  # noqa: ARG005 - as each
     tone: Literal["", "warn", "danger"] = ""
     form: Callable[..., ProgressForm] = ProgressForm
+    initial: Callable[[HttpRequest, Selection], Mapping[str, Any]] = lambda request, chosen: {}  # noqa: ARG005 - as each
     is_reason_needed: bool = False
     # The act that takes it back, by the name of its route; its page is offered for a number that an address can name.
     undo: str = ""
@@ -75,6 +80,8 @@ def ask(request: HttpRequest, rows: QuerySet[FlagConfig], act: ManyAct) -> HttpR
 def run(request: HttpRequest, act: ManyAct) -> HttpResponse:
     """Change the confirmed flags: all at once, or a part with each request if there are too many for one."""
     if request.method != "POST":
+        if "run" in request.GET:
+            return _show_kept(request, act)
         named = numbers_in(request.GET.get("flags", "")) or []
         rows = visible_flags(request).filter(pk__in=named).order_by("flag__key")
         return ask(request, rows, act) if named and rows.exists() else redirect(list_url(FlagConfig))
@@ -105,7 +112,7 @@ def _confirm_page(request: HttpRequest, rows: QuerySet[FlagConfig], act: ManyAct
         tone=act.tone,
         serves=act.serves(request, chosen),
         form=partial(act.form, is_reason_needed=act.is_reason_needed),
-        initial={"flags": chosen.as_text, "to": request.POST.get("to", "")},
+        initial={"flags": chosen.as_text, **act.initial(request, chosen)},
         template=act.template,
         shown={"chosen": chosen, **act.shown(request, chosen)},
     )
@@ -132,11 +139,43 @@ def _run(request: HttpRequest, rows: QuerySet[FlagConfig], act: ManyAct, sent: d
             form = left.form(initial={**sent, "flags": as_text(run.refused)})
             return left.ask(request, form, status=409, is_proposable=True)
         return redirect(url)
-    form = act.form(initial={**sent, **run.carried()})
-    shown: dict[str, Any] = {"run": run, "form": form, "list_url": url, "act": act}
+    carried = {**sent, **run.carried()}
+    place = next(iter(configs.values())).environment if configs else None
+    if place is not None:
+        with suppress(RedisError):
+            # Without it the page can be shown all the same, and not loaded again.
+            carried["run"] = keep_run(cast(User, request.user), place, carried)
     if request.headers.get("HX-Request"):
-        return render(request, "flags/bulk_part.html", shown)
-    return console_page(request, "flags/bulk.html", title=f"{act.doing} {counted(run.total, 'flag')}", **shown)
+        return render(request, "flags/bulk_part.html", _progress(run, act, carried))
+    if carried["run"]:
+        return redirect(f"{act.url}?{urlencode({'run': carried['run']})}")
+    return _progress_page(request, run, act, carried, url)
+
+
+def _progress(run: Run, act: ManyAct, carried: Mapping[str, Any]) -> dict[str, Any]:
+    return {"run": run, "form": act.form(initial=dict(carried)), "act": act}
+
+
+def _progress_page(request: HttpRequest, run: Run, act: ManyAct, carried: Mapping[str, Any], url: str) -> HttpResponse:
+    title = f"{act.doing} {counted(run.total, 'flag')}"
+    return console_page(request, "flags/bulk.html", title=title, list_url=url, **_progress(run, act, carried))
+
+
+def _show_kept(request: HttpRequest, act: ManyAct) -> HttpResponse:
+    """Show how far it is. The page goes on with what is left."""
+    try:
+        found = kept_run(cast(User, request.user), request.GET["run"])
+    except RedisError:
+        found = None
+    context = console_context(request)
+    place = next((row for row in context.environments if found and row.pk == found[0]), None)
+    if found is None or place is None:
+        messages.info(request, "What was shown here is over. The list says how the flags are.")
+        return redirect(list_url(FlagConfig))
+    context.bind(place)
+    _, carried = found
+    run = Run.resumed(carried, numbers_in(carried["flags"]) or [])
+    return _progress_page(request, run, act, carried, list_url(FlagConfig, environment=place))
 
 
 def _said(run: Run, act: ManyAct, configs: Mapping[int, FlagConfig]) -> str:
