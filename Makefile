@@ -146,10 +146,15 @@ lock: $(VENV)/.dev-installed
 	$(LOCK) requirements-dev.in -c requirements.txt -o requirements-dev.txt
 	$(LOCK) requirements-parquet.in -c requirements-dev.txt -o requirements-parquet.txt
 
-# Python's code for the services in proto/, which is committed. `buf build proto -o proto/published.binpb` on a release.
+# The code for the services in proto/, which is committed. `buf build proto -o proto/published.binpb` on a release.
 proto: $(VENV)/.dev-installed
 	$(BIN)/buf format -w proto
 	PYTHONPATH=sdk/python $(BIN)/python -m openflagship.rpc.generate proto sdk/python/openflagship/rpc/generated
+	@if command -v go >/dev/null 2>&1; then \
+		$(BIN)/python -m sdk.conformance.golang; \
+	else \
+		echo "NOT DONE: the Go code of proto/ is made with Go, which this machine lacks"; \
+	fi
 
 format: $(VENV)/.dev-installed
 	$(BIN)/ruff check --fix .

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flagship.tests.generated_pairs import write_pairs
-from sdk.conformance.golang import PROGRAM, SDK, build
+from sdk.conformance.golang import GRPC, PROGRAM, SDK, build
 
 pytestmark = [pytest.mark.go, pytest.mark.xdist_group("go")]
 
@@ -23,7 +23,7 @@ def _run(*command: str, folder: Path = SDK) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("folder", [SDK, SDK / "openfeature"], ids=["sdk", "openfeature"])
+@pytest.mark.parametrize("folder", [SDK, SDK / "openfeature", GRPC], ids=["sdk", "openfeature", "grpctransport"])
 def test_module__its_own_tests_and_vet__find_nothing(folder):
     _run("go", "test", "-vet=off", "./...", folder=folder)
     _run("go", "vet", "./...", folder=folder)

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 from sdk.conformance.documents import SERVER_KEY, flag
 from sdk.conformance.endpoints import Endpoints
-from sdk.conformance.service import EVALUATES, Client, Kind, Service
+from sdk.conformance.gateway import Gateway
+from sdk.conformance.service import EVALUATES, GRPC, Client, Kind, Service
 
 _PATIENCE_SECONDS = 60.0
 # Short, so that the whole harness takes a minute. What a case is not about is long, for a busy machine.
@@ -55,6 +56,7 @@ class Run:
         self._stack = ExitStack()
         self._servers: list[Endpoints] = []
         self._clients: list[Client] = []
+        self._gateways: dict[Endpoints, Gateway] = {}
 
     def __enter__(self) -> Run:
         return self
@@ -63,6 +65,8 @@ class Run:
         # The last one first: it may be behind the one before it, and sends its events on the way out.
         for client in reversed(self._clients):
             client.forget()
+        for gateway in self._gateways.values():
+            gateway.close()
         for server in self._servers:
             server.close()
         self._stack.close()
@@ -76,6 +80,10 @@ class Run:
         return self._servers[-1]
 
     def client(self, server: Endpoints, *, url: str = "", key: str = SERVER_KEY, **options: Any) -> Client:
+        if GRPC in self.service.kind.capabilities:
+            if server not in self._gateways:
+                self._gateways[server] = Gateway(server)
+            options["grpc"] = self._gateways[server].target
         self._clients.append(Client(self.service, url or server.url, key, {**QUICK, **options}))
         return self._clients[-1]
 
@@ -129,7 +137,7 @@ class Case:
         return f"{self.group}: {self.title}"
 
     def applies_to(self, kind: Kind) -> bool:
-        return self.needs <= kind.capabilities
+        return self.needs <= kind.capabilities and (not kind.groups or self.group in kind.groups)
 
 
 CASES: dict[str, Case] = {}

@@ -21,6 +21,10 @@ EVALUATES, EVENTS, STORES, ON_DEMAND, BOOTSTRAP, TLS, PROXY, REFUSES_KEYS, TELLS
     "evaluates", "events", "stores", "on_demand", "bootstrap", "tls", "proxy", "refuses_keys", "tells_source",
     "own_instance", "page",
 )  # fmt: skip
+# Is told a gRPC port besides the address.
+GRPC = "grpc"
+# Whatever it sends is a request over HTTP.
+HTTP = "http"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Kind:
     """One test service: how it is started, and what its SDK has. `why_not` says why it lacks the others.
 
     `tools` are what its machine has to have besides Python, by the names of the tests' marks. `prepare` builds it.
+    `groups`: of cases, where not all are its own.
     """
 
     command: tuple[str, ...]
@@ -35,6 +40,7 @@ class Kind:
     why_not: str = ""
     tools: tuple[str, ...] = ()
     prepare: Callable[[], None] | None = None
+    groups: frozenset[str] = frozenset()
 
 
 def _python(name: str) -> tuple[str, ...]:
@@ -47,7 +53,7 @@ def _node(version: int) -> Kind:
     return Kind(command, _SDK | {ON_DEMAND}, tools=("node", f"node_{version}"), prepare=javascript.build)
 
 
-_SDK = frozenset({EVALUATES, EVENTS, STORES, BOOTSTRAP, TLS, PROXY, REFUSES_KEYS, TELLS_SOURCE, RENAMES_NOTHING})
+_SDK = frozenset({HTTP, EVALUATES, EVENTS, STORES, BOOTSTRAP, TLS, PROXY, REFUSES_KEYS, TELLS_SOURCE, RENAMES_NOTHING})
 # By name. A service of another language is one more line here; it runs where its command can be run.
 KINDS: dict[str, Kind] = {
     "python-threads": Kind(_python("python_threads"), _SDK | {ON_DEMAND}),
@@ -64,6 +70,14 @@ KINDS: dict[str, Kind] = {
         prepare=javascript.build,
     ),
     "go": Kind((str(golang.PROGRAM),), _SDK | {ON_DEMAND}, tools=("go",), prepare=golang.build),
+    "go-grpc": Kind(
+        (str(golang.GRPC_PROGRAM),),
+        frozenset({GRPC, EVALUATES, EVENTS, RENAMES_NOTHING}),
+        "it is `go` with another transport: certificates, proxies and packing are gRPC's, the rest is what `go` holds",
+        tools=("go",),
+        prepare=golang.build_grpc,
+        groups=frozenset({"stream", "updates", "events", "lifecycle"}),
+    ),
     "edge": Kind(_python("edge"), frozenset({EVALUATES, STORES, TLS}), "an edge is a server and has no calls"),
 }
 

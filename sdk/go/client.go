@@ -42,6 +42,7 @@ const (
 // may be called by any number of goroutines at once.
 type Client struct {
 	settings      *settings.Settings
+	way           *transport.Way
 	voice         *logs.Voice
 	configuration *following.Configuration
 	synchroniser  *following.Synchroniser
@@ -87,7 +88,12 @@ func New(serverKey, address string, options Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("openflagship: %w", err)
 	}
-	c := &Client{settings: s, voice: logs.New(options.Logger, key), usage: sending.NewUsage()}
+	if options.Transport != nil {
+		if err := way.Carry(options.Transport.Carry); err != nil {
+			return nil, fmt.Errorf("openflagship: %w", err)
+		}
+	}
+	c := &Client{settings: s, way: way, voice: logs.New(options.Logger, key), usage: sending.NewUsage()}
 	c.refused = c.refuse
 	c.instance = instanceOf(options.Instance)
 	c.announcer = &announcer{voice: c.voice}
@@ -336,6 +342,7 @@ func (c *Client) close(ctx context.Context) {
 	case <-done:
 	case <-last.Done():
 	}
+	c.way.Close()
 }
 
 // news wakes those who wait for a change of state.

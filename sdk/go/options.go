@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -29,6 +30,14 @@ const (
 
 // Event is an event as it is sent: an exposure, a conversion or a metric's value.
 type Event = map[string]any
+
+// Transport carries what a client asks of FlagShip, in place of HTTP. It only delivers: when to ask again, what is stale
+// and what is sent once more, the client decides alike for each.
+type Transport interface {
+	// Carry is called once for each client. What it gives answers the client's requests, and hands those that it does not
+	// know to next, which is HTTP. Where it is an io.Closer, the client's Close closes it.
+	Carry(next http.RoundTripper) (http.RoundTripper, error)
+}
 
 // mostDuration is far below what sums of durations can hold.
 const mostDuration = 365 * 24 * time.Hour
@@ -59,6 +68,8 @@ type Options struct {
 	Instance string
 	// CAFile is a file of authorities in PEM, in place of the system's.
 	CAFile string
+	// Transport carries requests in place of HTTP, such as that of openflagship/grpctransport; HTTP alone.
+	Transport Transport
 	// Proxy is an HTTP proxy's address, or "direct" for none; HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
 	Proxy string
 

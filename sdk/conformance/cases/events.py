@@ -11,7 +11,7 @@ from sdk.conformance.answers import status
 from sdk.conformance.documents import SERVER_KEY, off
 from sdk.conformance.endpoints import CERTIFICATE
 from sdk.conformance.registry import Run, case, equal, expect
-from sdk.conformance.service import EVENTS, PROXY, TLS
+from sdk.conformance.service import EVENTS, HTTP, PROXY, TLS
 
 _EXPOSURE, _CONVERSION = "/api/events/exposure", "/api/events/conversion"
 # Nothing is sent by itself: the case asks for it.
@@ -112,7 +112,7 @@ def retry_after(run: Run) -> None:
     expect(server.pauses(_EXPOSURE)[0] >= 0.95, f"it was sent too soon: {server.pauses(_EXPOSURE)}")
 
 
-@case("events", "a large post is packed", EVENTS)
+@case("events", "a large post is packed", EVENTS, HTTP)
 def packed(run: Run) -> None:
     server = run.server()
     client = run.following(server, **_BY_HAND)

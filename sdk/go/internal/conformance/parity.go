@@ -8,6 +8,7 @@ import (
 	"reflect"
 
 	"openflagship/engine"
+	"openflagship/internal/testservice"
 )
 
 // compare compares this engine with the Python engine, field by field. The file has one JSON document a line:
@@ -51,7 +52,7 @@ func compareLine(line []byte) int {
 	for _, one := range document.Asked {
 		user := engine.UserOf(one.UserID, one.Attributes)
 		outcome := environment.Evaluate(one.Key, user)
-		answer, wanted := found(outcome.Answer()), found{}
+		answer, wanted := testservice.Answer(outcome.Answer()), testservice.Answer{}
 		if err := json.Unmarshal(one.Answer, &wanted); err != nil {
 			panic(err)
 		}

@@ -25,10 +25,11 @@ const (
 	Direct = "direct"
 )
 
-// Way is how a client reaches servers. Each request has its own connection.
+// Way is how a client reaches servers. Over HTTP each request has its own connection.
 type Way struct {
-	transport *http.Transport
+	transport http.RoundTripper
 	connect   time.Duration
+	isCarried bool
 }
 
 // What net/http speaks to a proxy. Another scheme would fail at each request.
@@ -66,6 +67,26 @@ func NewWay(proxy string, authorities *x509.CertPool, connect time.Duration) (*W
 	}}, nil
 }
 
+// Carry lets requests go through what carry makes of HTTP's own way.
+func (w *Way) Carry(carry func(next http.RoundTripper) (http.RoundTripper, error)) error {
+	carrier, err := carry(w.transport)
+	if err == nil && carrier == nil {
+		err = errors.New("it carries nothing")
+	}
+	if err != nil {
+		return fmt.Errorf("Transport: %w", err)
+	}
+	w.transport, w.isCarried = carrier, true
+	return nil
+}
+
+// Close ends what a carrier keeps open.
+func (w *Way) Close() {
+	if closer, isOne := w.transport.(io.Closer); isOne {
+		_ = closer.Close()
+	}
+}
+
 // Response is an answer with its whole body, unpacked.
 type Response struct {
 	Status int
@@ -84,7 +105,36 @@ func (w *Way) Open(ctx context.Context, method, address string, header http.Head
 	if len(body) == 0 {
 		request.Body, request.ContentLength = http.NoBody, 0
 	}
+	if w.isCarried {
+		return w.openInTime(request)
+	}
 	return w.transport.RoundTrip(request)
+}
+
+// openInTime gives up where a carrier has no head of the answer in time, as HTTP's own way does by itself.
+func (w *Way) openInTime(request *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(request.Context())
+	timer := time.AfterFunc(w.connect, func() { cancel(errNoHead) })
+	defer timer.Stop()
+	response, err := w.transport.RoundTrip(request.WithContext(ctx))
+	if err != nil {
+		err = caused(ctx, err)
+		cancel(nil)
+		return nil, err
+	}
+	response.Body = &boundBody{response.Body, cancel}
+	return response, nil
+}
+
+// boundBody ends what its request holds when it is closed.
+type boundBody struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+func (b *boundBody) Close() error {
+	defer b.cancel(nil)
+	return b.ReadCloser.Close()
 }
 
 // Ask sends a request and reads the whole answer, whose body may take so long.
@@ -110,7 +160,10 @@ func (w *Way) Ask(
 	return &Response{response.StatusCode, response.Header, content}, nil
 }
 
-var errLate = errors.New("timed out: the answer did not end in time")
+var (
+	errLate   = errors.New("timed out: the answer did not end in time")
+	errNoHead = errors.New("timed out: no answer began in time")
+)
 
 func caused(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
