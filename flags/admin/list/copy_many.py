@@ -64,16 +64,17 @@ def _seen_of(config: FlagConfig, seen: list[int]) -> tuple[int, int]:
 
 
 def _initial(request: HttpRequest, chosen: Selection) -> dict[str, Any]:
-    target = target_named(request, chosen.place) if chosen.place else None
-    if target is None:
+    source = chosen.place
+    target = target_named(request, source) if source else None
+    if source is None or target is None:
         return {"to": ""}
     here = dict(FlagConfig.objects.filter(pk__in=chosen.pks).values_list("flag_id", "pk"))
-    rows = FlagConfig.objects.filter(flag__in=here, environment__in=[chosen.place, target])
+    rows = FlagConfig.objects.filter(flag__in=here, environment__in=[source, target])
     versions = {(flag, place): version for flag, place, version in rows.values_list("flag", "environment", "version")}
     seen = [
         number
         for flag, pk in here.items()
-        for number in (pk, versions[flag, chosen.place.pk], versions.get((flag, target.pk), 0))
+        for number in (pk, versions[flag, source.pk], versions.get((flag, target.pk), 0))
     ]
     return {"to": target.key, "seen": seen}
 
