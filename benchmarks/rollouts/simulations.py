@@ -4,6 +4,7 @@
 """
 
 import argparse
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -18,19 +19,29 @@ WITHOUT_HARM: Final = [(rate, 1.0, goal) for rate in (0.1, 0.002) for goal in ("
 WITH_HARM: Final = [(0.1, 1.5, "decrease"), (0.002, 10.0, "decrease"), (0.1, 0.0, "increase")]
 
 
-def is_rolled_back(dice: np.random.Generator, rate: float, effect: float, goal: str) -> bool:
-    """Four steps, each looked at 30 times while users come; each judgement has its part of the error."""
+# Each share is watched, and the step after them ends the plan.
+STEPS: Final = [*({"percent": 100 * share, "guardrails": [{"metric": "m"}]} for share in SHARES), {"percent": 100}]
+
+
+def is_rolled_back(
+    dice: np.random.Generator, rate: float, effect: float, goal: str, shown: Callable[..., bool] | None = None
+) -> bool:
+    """Four steps, each looked at 30 times while users come; each judgement has its part of the error.
+
+    `shown` judges both arms by an error, in place of the guardrail's own test.
+    """
     from experiments.analysis.guards import GUARDRAIL_ALPHA  # noqa: PLC0415 - after setup
     from experiments.models import Metric  # noqa: PLC0415 - likewise
     from experiments.statistics.estimates import Estimate  # noqa: PLC0415 - likewise
     from experiments.statistics.guardrails import GuardedArm  # noqa: PLC0415 - likewise
     from rollouts.guardrails import harm  # noqa: PLC0415 - likewise
+    from rollouts.planning.plan_fields import judgements_in  # noqa: PLC0415 - likewise
 
     def arm(events: float, users: float) -> GuardedArm:
         found = events / users if users else 0.0
         return GuardedArm(Estimate(found, found * (1 - found) / users if users else 0.0, users), users, events)
 
-    metric = Metric(goal=goal)
+    metric, alpha = Metric(goal=goal), GUARDRAIL_ALPHA / judgements_in(STEPS)
     for share in SHARES:
         treated = dice.binomial(USERS_A_LOOK, share, LOOKS)
         rest = USERS_A_LOOK - treated
@@ -38,7 +49,7 @@ def is_rolled_back(dice: np.random.Generator, rate: float, effect: float, goal: 
         events = np.cumsum([dice.binomial(rest, rate), dice.binomial(treated, min(rate * effect, 1.0))], axis=1)
         for look in range(LOOKS):
             pair = arm(events[0, look], users[0, look]), arm(events[1, look], users[1, look])
-            if harm(metric, pair, 0.01, GUARDRAIL_ALPHA / len(SHARES)).is_shown:
+            if shown(pair, alpha) if shown is not None else harm(metric, pair, 0.01, alpha).is_shown:
                 return True
     return False
 

@@ -1,8 +1,10 @@
 """Workers that die at any statement, two of them at once, a day without beat: the document is the closed form."""
 
+import random
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import Error, connection, connections
@@ -19,6 +21,21 @@ from tenancy.models import Environment
 STEPS = [{"percent": 11 + number, **({"after": "PT1H"} if number else {})} for number in range(20)]
 
 
+def dying_at(statement: int, deaths: list[int]) -> Callable[..., Any]:
+    """Terminate the worker's own connection in place of its n-th statement."""
+    count = 0
+
+    def execute_or_die(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count != statement:
+            return execute(sql, params, many, context)
+        deaths.append(statement)
+        return execute("SELECT pg_terminate_backend(pg_backend_pid())", None, False, context)
+
+    return execute_or_die
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("flag")
 def test_workers__killed_at_random__leave_the_closed_form(
@@ -26,43 +43,29 @@ def test_workers__killed_at_random__leave_the_closed_form(
 ) -> None:
     plan = start(STEPS)
     begun: datetime = plan.started_at  # type: ignore[assignment]  # it was started
-    before, done = Change.objects.filter(key=KEY).count(), threading.Event()
-    backends: dict[int, int] = {}
+    before, deaths = Change.objects.filter(key=KEY).count(), []
     # Beat is away for a day in the middle, and one worker's clock goes back.
     hours = [0.5, 1, 2.5, 2, 3, 4, 4.2, 5, 6, 30]
 
     def work(number: int) -> None:
+        dice = random.Random(number)
         for hour in hours:
-            for _ in range(20):
+            # First in the midst of the work, then anywhere; the last of them lives.
+            for statement in (dice.randint(12, 25), *(dice.randint(1, 40) for _ in range(3)), 0):
                 try:
-                    with connection.cursor() as cursor:
-                        cursor.execute("SELECT pg_backend_pid()")
-                        backends[number] = cursor.fetchone()[0]
-                    if not executor.run(begun + timedelta(hours=hour)):
-                        break
+                    with connection.execute_wrapper(dying_at(statement, deaths)):
+                        if not executor.run(begun + timedelta(hours=hour)):
+                            break
                 except Error:
                     connection.close()
         connections.close_all()
 
-    def kill() -> None:
-        turn = 0
-        while not done.wait(0.01):
-            turn += 1
-            victim = backends.pop(turn % 2, None)
-            # Each dies a few times, and then may come to its end.
-            if victim is not None and turn < 60:
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT pg_terminate_backend(%s)", [victim])
-        connections.close_all()
-
     workers = [threading.Thread(target=work, args=[number]) for number in range(2)]
-    killer = threading.Thread(target=kill)
-    for thread in (*workers, killer):
-        thread.start()
+    for worker in workers:
+        worker.start()
     for worker in workers:
         worker.join()
-    done.set()
-    killer.join()
+    assert max(deaths) >= 12
     # Whoever died last left the rest to the next one.
     while executor.run(begun + timedelta(hours=30)):
         pass
