@@ -147,7 +147,6 @@ class ScheduledChange(models.Model):
         WAITING = "waiting", "Waiting"
         PUBLISHED = "published", "Published"
         HELD = "held", "Held"
-        CANCELLED = "cancelled", "Cancelled"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="scheduled_changes")

@@ -6,7 +6,7 @@ goes past such a step without having stood on it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -44,9 +44,8 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A share in basis points, and what must be true before it. `is_guarded`: while it stands, guardrails are read."""
+    """What must be true before a step. `is_guarded`: while it stands, guardrails are read."""
 
-    share_bp: int
     after: timedelta | None = None
     at: datetime | None = None
     needs_approval: bool = False
@@ -118,7 +117,6 @@ class State:
     next_due_at: datetime | None = None
     act: Act | None = None
     reason: str = ""
-    verdicts: Sequence[Verdict] = field(default=())
 
 
 def due(plan: Plan, now: datetime, approvals: Mapping[int, datetime], verdicts: Verdicts | None) -> State:
@@ -151,6 +149,29 @@ def due(plan: Plan, now: datetime, approvals: Mapping[int, datetime], verdicts: 
     return State(step, entered_at, is_complete, passed, waits_for, next_due_at)
 
 
+def earliest(plan: Plan) -> datetime:
+    """When the step after the plan's begins by the clock; what else it asks for is not known before."""
+    step = plan.steps[plan.current]
+    begins = plan.entered_at + (step.after or timedelta())
+    return begins if step.at is None else max(begins, step.at)
+
+
+def foreseen(plan: Plan, approvals: Mapping[int, datetime], *, most: int) -> list[Passed]:
+    """Return the next steps and when each begins, up to the first that waits for more than time; `most` of them."""
+    found: list[Passed] = []
+    standing = plan
+    while standing.current < len(plan.steps) and len(found) < most:
+        number, begins = standing.current + 1, earliest(standing)
+        needs_approval = plan.steps[number - 1].needs_approval
+        if standing.needs_evidence(number) or (needs_approval and number not in approvals):
+            break
+        if needs_approval:
+            begins = max(begins, approvals[number])
+        found.append(Passed(number, begins))
+        standing = Plan(plan.steps, number, begins)
+    return found
+
+
 def _alarm(verdicts: Verdicts) -> tuple[Act | None, str]:
     """The strictest act that a guardrail asks for; without data a plan holds."""
     order = list(Act)
@@ -173,9 +194,7 @@ def _next(
     """
     number = plan.current + 1
     step = plan.steps[number - 1]
-    begins = plan.entered_at + (step.after or timedelta())
-    if step.at is not None:
-        begins = max(begins, step.at)
+    begins = earliest(plan)
     if step.needs_approval:
         if approved_at is None:
             return (None, Wait.TIME, begins) if begins > now else (None, Wait.APPROVAL, None)

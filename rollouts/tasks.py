@@ -1,7 +1,7 @@
 """Background work of rollouts. The schedule wakes it every ten seconds; the rows say what is due."""
 
 from celery import shared_task
-from django.db.models import Count, Min
+from django.db.models import Avg, Count, F, FloatField, Func, IntegerField, Min
 from django.utils import timezone
 
 from rollouts.executor import plans, schedules
@@ -28,9 +28,10 @@ def _measure() -> None:
     for state in RolloutPlan.State.values:
         ROLLOUTS.labels(state).set(counts.get(state, 0))
     running = RolloutPlan.objects.filter(state=RolloutPlan.State.RUNNING)
-    due_at = running.aggregate(first=Min("due_at"))["first"]
+    taken = F("current_step") * 1.0 / Func("steps", function="jsonb_array_length", output_field=IntegerField())
+    found = running.aggregate(first=Min("due_at"), progress=Avg(taken, output_field=FloatField()))
+    due_at = found["first"]
     now = timezone.now()
     ROLLOUTS_NEXT_DUE.set(due_at.timestamp() if due_at else 0)
     ROLLOUTS_LATE.set(max(0.0, (now - due_at).total_seconds()) if due_at else 0)
-    taken = [current / len(steps) for current, steps in running.values_list("current_step", "steps")[:10_000]]
-    ROLLOUT_PROGRESS.set(sum(taken) / len(taken) if taken else 1)
+    ROLLOUT_PROGRESS.set(1 if found["progress"] is None else found["progress"])

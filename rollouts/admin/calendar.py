@@ -15,8 +15,10 @@ from tenancy.console_kit.environments import may_edit
 from tenancy.console_kit.pages import console_page, object_url
 from tenancy.models import Environment
 
+# The next times of each thing, the rows of both lists, and what waits for something else.
 _MOST_TIMES = 5
 _MOST_ROWS = 500
+_MOST_WAITING = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +34,30 @@ class Coming:
 def calendar_page(request: HttpRequest, environment: Environment) -> HttpResponse:
     coming = sorted(_coming(environment), key=lambda each: each.at)[:_MOST_ROWS]
     held = scheduled(environment).filter(state=ScheduledChange.State.HELD)
-    waiting = plans(environment).filter(state__in=[RolloutPlan.State.RUNNING, RolloutPlan.State.HELD])
+    waiting = plans(environment).filter(
+        state__in=[RolloutPlan.State.RUNNING, RolloutPlan.State.HELD], next_step_at__isnull=True
+    )
     return console_page(
         request,
         "rollouts/calendar.html",
         title=f"What is to come in {environment}",
         place=environment,
         coming=coming,
-        held=held[:100],
-        waiting=[plan for plan in waiting if plan.next_step_at is None],
+        held=held[:_MOST_WAITING],
+        waiting=waiting[:_MOST_WAITING],
         stopped=stopped_in(environment.project.organization),
         may_edit=may_edit(request),
     )
 
 
 def _coming(environment: Environment) -> Iterator[Coming]:
-    for plan in plans(environment).filter(state=RolloutPlan.State.RUNNING):
-        for at, percent in to_come(plan):
+    # Whatever comes first is of those whose own next time is among the first.
+    running = plans(environment).filter(state=RolloutPlan.State.RUNNING, next_step_at__isnull=False)
+    for plan in running.order_by("next_step_at")[:_MOST_ROWS]:
+        for at, percent in to_come(plan, most=_MOST_TIMES):
             yield Coming(at, f"{plan}: {percent:g} %", object_url(plan), "rollout step")
-    for change in scheduled(environment).filter(state=ScheduledChange.State.WAITING):
+    waiting = scheduled(environment).filter(state=ScheduledChange.State.WAITING)
+    for change in waiting.order_by("due_at")[:_MOST_ROWS]:
         due_at = change.due_at
         for _ in range(_MOST_TIMES if change.cron else 1):
             if due_at is None:

@@ -14,7 +14,6 @@ from flags.admin import Panel, RuleAct, register_panel, register_rule_act
 from flags.admin.panels import SaveAct, register_save_act
 from flags.documents import rollout_of
 from flags.models import FlagConfig
-from rollouts.admin.plan_charts import to_come
 from rollouts.documents import percent_now
 from rollouts.models import ScheduledChange
 from rollouts.planning.words import in_words, proposed
@@ -37,7 +36,6 @@ def _rollout_of(request: HttpRequest, config: FlagConfig) -> dict[str, Any] | No
         "plan": plan,
         "percent": percent_now(plan, part) if plan and part else None,
         "next": in_words(plan.steps[plan.current_step]) if plan and plan.current_step < len(plan.steps) else "",
-        "coming": to_come(plan)[:1] if plan else [],
         "changes": list(changes[:10]),
         "plan_url": _address("rolloutplan", config) if may_begin else "",
         "later_url": _address("scheduledchange", config) if may_begin else "",

@@ -1,14 +1,15 @@
 """The charts of a plan's page: the share over time with what comes next, and the guardrails' intervals."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.utils import timezone
 
 from rollouts.documents import anchor_share, percent_now
 from rollouts.models import RolloutPart, RolloutPlan
-from rollouts.planner import Outcome
-from rollouts.planning.durations import parse_duration
+from rollouts.planner import Outcome, foreseen
+from rollouts.planning.plan_fields import MOST_STEPS
+from rollouts.services.stepping import approvals_of, planned
 from tenancy.console_kit.charts import ForestChart, Interval, LineChart
 from tenancy.console_kit.formats import moment
 
@@ -49,18 +50,13 @@ def share_over_time(plan: RolloutPlan, part: RolloutPart) -> LineChart | None:
     }
 
 
-def to_come(plan: RolloutPlan) -> list[tuple[datetime, float]]:
-    """The steps to come and their times, up to the first that waits for something else."""
-    if plan.state != RolloutPlan.State.RUNNING or plan.entered_at is None:
+def to_come(plan: RolloutPlan, *, most: int = MOST_STEPS) -> list[tuple[datetime, float]]:
+    """The steps to come and their times, up to the first that waits for something else; `most` of them."""
+    if plan.state != RolloutPlan.State.RUNNING or plan.next_step_at is None:
         return []
-    found, at = [], plan.entered_at
-    for step in plan.steps[plan.current_step :]:
-        if step.get("approval") or step.get("minimumUsers"):
-            break
-        at += parse_duration(step.get("after", "PT0S")) or timedelta()
-        at = max(at, datetime.fromisoformat(step["at"])) if "at" in step else at
-        found.append((max(at, timezone.now()), float(step["percent"])))
-    return found
+    coming = foreseen(planned(plan), approvals_of(plan), most=most)
+    now = timezone.now()
+    return [(max(passed.at, now), float(plan.steps[passed.number - 1]["percent"])) for passed in coming]
 
 
 def guardrail_intervals(plan: RolloutPlan) -> ForestChart | None:

@@ -22,6 +22,7 @@ from rollouts.admin.releases import release_page
 from rollouts.admin.switch import switch_page
 from rollouts.documents import percent_now
 from rollouts.models import RolloutPart, RolloutPlan
+from rollouts.planning.durations import duration_in_words, parse_duration
 from rollouts.planning.ladder import share_of
 from rollouts.planning.words import in_words, proposed
 from rollouts.selectors import get_plan, open_part
@@ -48,6 +49,25 @@ TONES = {
     _State.COMPLETED: "success",
     _State.CANCELLED: "default",
 }
+
+
+# What happened, as a person reads it.
+_WORDS = {
+    "started": "Started",
+    "step": "Step taken",
+    "held": "Held",
+    "resumed": "Resumed",
+    "advanced": "Advanced by hand",
+    "rolled_back": "Rolled back",
+    "completed": "Completed",
+    "cancelled": "Cancelled",
+}
+
+
+def _after(plan: RolloutPlan) -> str:
+    """How long everybody has to have had it elsewhere, in words."""
+    duration = parse_duration(plan.after_environment["for"]) if plan.after_environment else None
+    return duration_in_words(duration) if duration is not None else ""
 
 
 def _lead(plan: RolloutPlan) -> RolloutPart:
@@ -273,6 +293,8 @@ class RolloutPlanAdmin(PerEnvironmentAdmin):
                 {"number": number, "words": in_words(step), "is_taken": number <= thing.current_step, "step": step}
                 for number, step in enumerate(thing.steps, 1)
             ],
+            "history": [{**line, "words": _WORDS.get(line["act"], line["act"])} for line in thing.history],
+            "after_duration": _after(thing),
             "share_chart": share_over_time(thing, part),
             "guardrail_chart": guardrail_intervals(thing),
         }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from analytics import selectors as events
@@ -37,8 +38,11 @@ def gather(plan: RolloutPlan, now: datetime) -> Evidence:
         environment_id = part.config.environment_id
         if asked or watched:
             rule = str(part.rule_id) if part.rule_id else ""
-            arms = list(events.flag_arms(environment_id, part.config.flag.key, since, now, rule))
-            users.append(sum(variant == part.variant for _, variant, _ in arms))
+            read = events.flag_arms(environment_id, part.config.flag.key, since, now, rule)
+            arms = list(read) if watched else []
+            # More than are asked for nobody needs to know of.
+            having = islice((unit for unit, variant, _ in (arms or read) if variant == part.variant), asked)
+            users.append(sum(1 for _ in having))
         for guardrail in watched:
             verdict, line = judge(
                 part, guardrail, arms, since=since, now=now, judgements=judgements_in(plan.steps) * _flags(plan)

@@ -4,7 +4,8 @@ The environments' locks come first, as every writer of flags takes them; then th
 that another worker has. So a kill and a person's act wait for a few plans at the most.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,6 +14,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 
 from flags.services import gate, version_log
 from rollouts.clock import database_now
@@ -64,25 +66,34 @@ def _next_batch(now: datetime, size: int) -> list[RolloutPlan]:
     first = due.values_list("environment__project", flat=True).first()
     if first is None:
         return []
-    found = due.filter(environment__project=first).select_related("environment__project")
-    return list(found.prefetch_related("parts__config__flag", "parts__config__environment")[:size])
+    return list(due.filter(environment__project=first).select_related("environment")[:size])
 
 
 def _gathered(batch: list[RolloutPlan], now: datetime) -> tuple[dict[UUID, Evidence], set[UUID]]:
     """What the data say of each plan that asks them; and those of which they could not be read."""
     evidence: dict[UUID, Evidence] = {}
     unread: set[UUID] = set()
+    asking: list[RolloutPlan] = []
     for plan in batch:
-        try:
-            if _needs_evidence(plan):
-                evidence[plan.pk] = gather(plan, now)
-        except Exception:
-            # A broken metric stops its own plan alone.
-            log.exception("rollout_evidence_failed", plan=str(plan.pk))
-            due = RolloutPlan.objects.filter(pk=plan.pk, state=RolloutPlan.State.RUNNING, due_at__lte=now)
-            due.update(due_at=now + _AGAIN)
-            unread.add(plan.pk)
+        with _alone(plan, now, unread):
+            asking += [plan] if _needs_evidence(plan) else []
+    prefetch_related_objects(asking, "parts__config__flag", "parts__config__environment")
+    for plan in asking:
+        with _alone(plan, now, unread):
+            evidence[plan.pk] = gather(plan, now)
     return evidence, unread
+
+
+@contextmanager
+def _alone(plan: RolloutPlan, now: datetime, unread: set[UUID]) -> Iterator[None]:
+    """Let an error, as of a broken metric, stop its own plan alone, until it is looked at again."""
+    try:
+        yield
+    except Exception:
+        log.exception("rollout_evidence_failed", plan=str(plan.pk))
+        due = RolloutPlan.objects.filter(pk=plan.pk, state=RolloutPlan.State.RUNNING, due_at__lte=now)
+        due.update(due_at=now + _AGAIN)
+        unread.add(plan.pk)
 
 
 def _needs_evidence(plan: RolloutPlan) -> bool:

@@ -29,7 +29,9 @@ def run(now: datetime | None = None) -> int:
     moment = now or database_now()
     stopped = RolloutStop.objects.values("organization")
     due = ScheduledChange.objects.filter(state=ScheduledChange.State.WAITING, due_at__lte=moment)
-    waiting = list(due.exclude(environment__project__organization__in=stopped).order_by("due_at", "pk"))
+    # What each changes is read once its row is locked.
+    brief = due.select_related("environment__project").only("due_at", "cron", "zone", "environment__project__key")
+    waiting = list(brief.exclude(environment__project__organization__in=stopped).order_by("due_at", "pk"))
     waiting.sort(key=lambda change: _last_due(change, moment))
     return sum(_publish(change, moment) for change in waiting)
 

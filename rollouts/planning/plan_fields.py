@@ -168,7 +168,6 @@ def steps_of(document: Sequence[Mapping[str, Any]], *, waits_for_environment: bo
     """Return stored steps as the planner takes them."""
     return [
         Step(
-            share_bp=basis_points_of(item["percent"]) or 0,
             after=parse_duration(item["after"]) if "after" in item else None,
             at=datetime.fromisoformat(item["at"]) if "at" in item else None,
             needs_approval=item.get("approval", False),

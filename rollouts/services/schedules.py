@@ -116,7 +116,7 @@ def update_scheduled(
     before = scheduled_resource(locked)
     refuse_stale("scheduled change", before, version)
     refuse_read_only(payload, before, _SHOWN)
-    if locked.state in {_State.PUBLISHED, _State.CANCELLED}:
+    if locked.state == _State.PUBLISHED:
         raise Conflict("It is at its end; schedule another change.", code="scheduled_finished", attr="state")
     if "resource" in payload and _resource(payload["resource"]) != (locked.resource_type, locked.resource_key):
         raise Invalid("It is about another thing; schedule another change.", attr="resource", code="immutable")

@@ -3,10 +3,11 @@
 The callers hold the locks of the project's environments and of the plan's row.
 """
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
+import audit.services
 from audit.actors import Actor
 from audit.services import diff
 from flags.documents import flag_document
@@ -16,10 +17,10 @@ from flags.services import Served, gate, kill_flag, served_of, set_share, update
 from rollouts.clock import database_now
 from rollouts.documents import text_of
 from rollouts.models import RolloutPart, RolloutPlan
-from rollouts.planner import CHECK_EVERY, Act, Plan, State, Verdicts, Wait, due
+from rollouts.planner import CHECK_EVERY, Act, Plan, State, Verdicts, Wait, due, earliest
 from rollouts.planning.plan_fields import steps_of
 from rollouts.services.asking import CLEAN_UP_TAG
-from rollouts.services.conflicts import anchored, note, record_events, stop, writing
+from rollouts.services.conflicts import anchored, events_of, note, record_events, stop, writing
 from tenancy.errors import Conflict
 from tenancy.models import Environment
 
@@ -59,6 +60,7 @@ def look(
         # It was rolled back from its end, and resumed.
         _complete(plan, now)
         plan.save()
+        plan.parts.update(is_open=False)
         record_events(actor, plan, "flag.rollout_completed")
     else:
         _wait(plan, state, verdicts)
@@ -107,17 +109,20 @@ def take_steps(
         write_rung(actor, plan, environments, state.step, why(plan, state.step))
     enter(plan, state, now)
     plan.save()
-    record_events(actor, plan, "flag.rollout_progress", steps=steps_in(state))
     if state.is_complete:
-        record_events(actor, plan, "flag.rollout_completed")
+        plan.parts.update(is_open=False)
+    audit.services.record_each(actor=actor, at=plan.environment, acts=told(plan, _parts(plan), state))
 
 
-def steps_in(state: State) -> list[tuple[int, datetime]]:
-    return [(passed.number, passed.at) for passed in state.passed]
+def told(plan: RolloutPlan, parts: Sequence[RolloutPart], state: State) -> list[audit.services.Act]:
+    """The events of the steps that were taken, and of the plan's end."""
+    steps = [(passed.number, passed.at) for passed in state.passed]
+    taken = events_of(plan, parts, "flag.rollout_progress", steps=steps)
+    return taken + (events_of(plan, parts, "flag.rollout_completed") if state.is_complete else [])
 
 
 def enter(plan: RolloutPlan, state: State, now: datetime) -> None:
-    """Put the plan onto the step that is reached; the caller saves it."""
+    """Put the plan onto the step that is reached; the caller saves it, and closes the parts of one at its end."""
     plan.current_step, plan.entered_at, plan.written_at = state.step, state.entered_at, now
     plan.verdicts = []
     for passed in state.passed:
@@ -133,7 +138,6 @@ def enter(plan: RolloutPlan, state: State, now: datetime) -> None:
 def _complete(plan: RolloutPlan, now: datetime) -> None:
     plan.state, plan.finished_at = _State.COMPLETED, max(now, plan.created_at)
     plan.due_at, plan.next_step_at, plan.waits_for, plan.waits_because = None, None, "", ""
-    plan.parts.update(is_open=False)
     note(plan, "completed", at=now)
 
 
@@ -148,9 +152,7 @@ def _step_time(plan: RolloutPlan, state: State) -> datetime | None:
     """When the next step is due by the clock; what else it asks for is not known before."""
     if state.waits_for is not Wait.TIME or state.step >= len(plan.steps):
         return None
-    step = planned(plan).steps[state.step]
-    begins = state.entered_at + (step.after or timedelta())
-    return begins if step.at is None else max(begins, step.at)
+    return earliest(Plan(planned(plan).steps, state.step, state.entered_at))
 
 
 def _words(plan: RolloutPlan, state: State, verdicts: Verdicts | None) -> str:

@@ -7,20 +7,21 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from django.db.models import prefetch_related_objects
+from django.db.models import Value, prefetch_related_objects
+from django.db.models.functions import Greatest
 
 import audit.services
 from audit.actors import Actor
 from flags.services import Served, Share, gate, set_shares
 from rollouts.models import RolloutPart, RolloutPlan
 from rollouts.planner import State, due
-from rollouts.services.conflicts import events_of, writing_together
-from rollouts.services.stepping import approvals_of, enter, planned, steps_in, why
+from rollouts.services.conflicts import writing_together
+from rollouts.services.stepping import approvals_of, enter, planned, told, why
 from tenancy.models import Environment
 
 _WRITTEN: Final = (
-    "current_step", "entered_at", "written_at", "due_at", "next_step_at", "waits_for", "waits_because", "verdicts",
-    "history", "version", "updated_at",
+    "state", "current_step", "entered_at", "written_at", "due_at", "next_step_at", "waits_for", "waits_because",
+    "verdicts", "history", "version", "updated_at",
 )  # fmt: skip
 
 
@@ -44,13 +45,20 @@ def take_together(
     with writing_together(every):
         shares = [_share(plan, part, states[plan.pk]) for plan in taken for part in parts[plan.pk]]
         set_shares(actor=actor, environment=environment, shares=shares)
-    events = []
+    events, ended = [], []
     for plan in taken:
         enter(plan, states[plan.pk], now)
         plan.updated_at = now
-        events += events_of(plan, parts[plan.pk], "flag.rollout_progress", steps=steps_in(states[plan.pk]))
+        events += told(plan, parts[plan.pk], states[plan.pk])
+        if plan.finished_at is not None:
+            ended.append(plan.pk)
+            # An insert gives the row another time of its making, and this one may not be before that.
+            plan.finished_at = None
     # All of them are there: this updates, and costs less than `bulk_update`.
     RolloutPlan.objects.bulk_create(taken, update_conflicts=True, unique_fields=["id"], update_fields=_WRITTEN)
+    if ended:
+        RolloutPlan.objects.filter(pk__in=ended).update(finished_at=Greatest("created_at", Value(now)))
+        RolloutPart.objects.filter(plan__in=ended).update(is_open=False)
     audit.services.record_each(actor=actor, at=environment, acts=events)
     return taken
 
@@ -60,8 +68,9 @@ def _share(plan: RolloutPlan, part: RolloutPart, state: State) -> Share:
 
 
 def _plain_step(plan: RolloutPlan, environment: Environment, now: datetime) -> State | None:
-    """The step that the plan takes, if it is not its last and no flag of it stands in the way."""
+    """The step that the plan takes, unless it makes the variant permanent or a flag stands in the way."""
     state = due(planned(plan), now, approvals_of(plan), None)
     parts = plan.parts.all()
     here = all(part.config.environment_id == environment.pk and part.config.is_enabled for part in parts)
-    return state if state.passed and not state.is_complete and state.act is None and here else None
+    is_permanent = state.is_complete and plan.then == RolloutPlan.Then.MAKE_PERMANENT
+    return state if state.passed and not is_permanent and state.act is None and here else None

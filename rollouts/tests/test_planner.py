@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rollouts.planner import Act, Outcome, Plan, Step, Verdict, Verdicts, Wait, due
+from rollouts.planner import Act, Outcome, Plan, Step, Verdict, Verdicts, Wait, due, foreseen
 
 START = datetime(2027, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -16,14 +16,12 @@ EXAMPLES = int(os.environ.get("ROLLOUT_EXAMPLES", "300"))
 
 def _random_steps(dice: random.Random, *, is_gated: bool) -> list[Step]:
     count = dice.randint(1, 20)
-    shares = sorted(dice.sample(range(1, 10_001), count))
     steps, at = [], START
-    for index, share in enumerate(shares):
+    for index in range(count):
         kind = dice.random()
         at += timedelta(minutes=dice.randint(0, 2000))
         steps.append(
             Step(
-                share,
                 after=timedelta(minutes=dice.randint(0, 2000)) if kind < 0.7 else None,
                 at=at if kind > 0.6 else None,
                 needs_approval=dice.random() < 0.1,
@@ -79,6 +77,19 @@ def test_due__random_plans__equal_the_closed_form() -> None:
         assert taken == list(range(1, plan.current + 1)), f"seed {seed}"
 
 
+def test_foreseen__random_plans__is_what_is_due_at_those_times_and_not_before() -> None:
+    for seed in range(EXAMPLES):
+        dice = random.Random(seed)
+        plan = Plan(_random_steps(dice, is_gated=dice.random() < 0.5), 0, START)
+        approvals = {number: START for number in range(1, 21) if dice.random() < 0.5}
+        coming = foreseen(plan, approvals, most=dice.choice([2, 100]))
+        for passed in coming:
+            assert due(plan, passed.at, approvals, None).step >= passed.number, f"seed {seed}"
+            assert due(plan, passed.at - timedelta(seconds=1), approvals, None).step < passed.number, f"seed {seed}"
+        at_last = due(plan, START + timedelta(days=1000), approvals, None)
+        assert len(coming) == min(at_last.step, 2) or len(coming) == at_last.step, f"seed {seed}"
+
+
 def test_due__random_gates__are_never_passed_unseen() -> None:
     for seed in range(EXAMPLES):
         dice = random.Random(seed)
@@ -118,20 +129,20 @@ def test_due__random_gates__are_never_passed_unseen() -> None:
     ids=["strictest", "kill", "no-data", "waits"],
 )
 def test_due__guardrails__ask_for_the_strictest_act(found: list[Verdict], act: Act | None) -> None:
-    plan = Plan([Step(1000, is_guarded=True), Step(10_000, after=DAY)], 1, START)
+    plan = Plan([Step(is_guarded=True), Step(after=DAY)], 1, START)
     state = due(plan, START + 2 * DAY, {}, Verdicts(0, found))
     assert (state.act, state.step, list(state.passed)) == (act, 1, [])
 
 
 def test_due__nobody_has_asked_the_data__passes_no_gate() -> None:
-    guarded = [Step(1000), Step(5000, is_guarded=True), Step(10_000, minimum_users=5)]
+    guarded = [Step(), Step(is_guarded=True), Step(minimum_users=5)]
     for current, waits_for in ((1, Wait.GUARDRAIL), (2, Wait.USERS)):
         state = due(Plan(guarded, current, START), START + DAY, {}, None)
         assert (state.step, state.waits_for, list(state.passed)) == (current, waits_for, [])
-    assert due(Plan([Step(1000, is_guarded=True), Step(5000, after=DAY)], 0, START), START, {}, None).step == 1
+    assert due(Plan([Step(is_guarded=True), Step(after=DAY)], 0, START), START, {}, None).step == 1
 
 
 def test_due__first_step_waits_for_an_environment__until_it_is_ready() -> None:
-    plan = Plan([Step(1000, needs_environment=True), Step(10_000, after=DAY)], 0, START)
+    plan = Plan([Step(needs_environment=True), Step(after=DAY)], 0, START)
     assert due(plan, START, {}, Verdicts()).waits_for is Wait.ENVIRONMENT
     assert due(plan, START + DAY, {}, Verdicts(is_environment_ready=True)).step == 1

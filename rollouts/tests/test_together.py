@@ -81,6 +81,34 @@ def test_plans__due_at_once__are_written_together_as_alone(
 
 
 @pytest.mark.django_db
+def test_plans__at_their_end_at_once__are_completed_together_but_for_those_made_permanent(
+    environment: Environment,
+    begun: datetime,
+    make_flag: Callable[..., FlagConfig],
+    start: Callable[..., RolloutPlan],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_flag("for-good", rollout=SHARES)
+    permanent = start(DAILY, key="for-good", then="make_permanent")
+    RolloutPlan.objects.filter(pk=permanent.pk).update(entered_at=begun, due_at=begun)
+    alone, look_at = [], executor._look_at
+    monkeypatch.setattr(executor, "_look_at", lambda plan, *rest: (alone.append(plan), look_at(plan, *rest)))
+
+    assert executor.run(begun + timedelta(days=2)) == 5
+
+    assert alone == [permanent]
+    for key in KEYS:
+        plan, config = _plan(environment, key), get_config(environment, key)
+        part = plan.parts.get()
+        served = served_of(config, list(config.rules.all()), part.rule_id)
+        assert served is not None
+        assert (plan.state, plan.current_step, plan.due_at, plan.waits_for) == ("completed", 3, None, "")
+        assert plan.finished_at is not None
+        assert (plan.finished_at >= plan.created_at, part.is_open, served.ranges) == (True, False, part.rungs[-1])
+    assert sorted(row.entity_key for row in events("flag.rollout_completed")) == sorted([*KEYS, "for-good"])
+
+
+@pytest.mark.django_db
 def test_plans__one_of_them_refused__is_held_alone(environment: Environment, begun: datetime) -> None:
     part = _plan(environment, "two").parts.get()
     part.rungs = [[[0, 10_000, "unknown"]] for _ in part.rungs]

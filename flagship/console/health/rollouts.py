@@ -1,7 +1,7 @@
 """The health page's line on rollout plans and schedules, with the switch that stops them."""
 
 from django.conf import settings
-from django.db.models import Min
+from django.db.models import Count, Min
 from django.utils import timezone
 
 from flagship.console.health.line import Line
@@ -18,10 +18,11 @@ _LATE_SECONDS = 60
 def rollouts_line(environment: Environment) -> Line:
     stopped = stopped_in(environment.project.organization)
     running = RolloutPlan.objects.filter(environment=environment, state=RolloutPlan.State.RUNNING)
-    due_at = running.aggregate(first=Min("due_at"))["first"]
+    found = running.aggregate(first=Min("due_at"), count=Count("pk"))
+    due_at = found["first"]
     late = (timezone.now() - due_at).total_seconds() if due_at else 0.0
     value, tone = "on", "good"
-    note = f"{running.count():,} plans are running here"
+    note = f"{found['count']:,} plans are running here"
     if stopped or not settings.ROLLOUTS_ENABLED:
         value, tone = "stopped", "warn"
         note = f"by {stopped.stopped_by}: {stopped.reason}" if stopped else "by the setting ROLLOUTS_ENABLED"
