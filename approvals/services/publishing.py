@@ -61,7 +61,9 @@ def publish_by_itself(request: ChangeRequest) -> ChangeRequest:
     """
     if missing_of(request) and request.publish_at is None:
         # It waits for reviews, and says so by what is missing; a review, a policy or a freeze's end wakes it.
-        ChangeRequest.objects.filter(pk=request.pk).update(due_at=None)
+        # Unless that happened since it was read.
+        same = ChangeRequest.objects.filter(pk=request.pk, due_at=request.due_at, publish_at=None)
+        same.update(due_at=None)
         return request
     try:
         return _publish_or_rebase(request, _schedule_for(request))

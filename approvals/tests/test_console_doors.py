@@ -141,8 +141,7 @@ def test_copies__to_where_a_policy_asks__are_asked_for_there(console_owner, acme
     )
 
     assert for_one.url == object_url(ChangeRequest.objects.get(environment=guarded))
-    looked = send_many(console_owner, "copy_many", live, to="staging", look="").context["form"].initial["seen"]
-    seen = ",".join(map(str, looked))
+    seen = send_many(console_owner, "copy_many", live, to="staging", look="").context["form"].initial["seen"]
     many = send_many(console_owner, "copy_many", live, to="staging", seen=seen, **PROPOSE)
     assert ChangeRequest.objects.filter(environment=guarded).count() == 2, many.text
 

@@ -139,7 +139,9 @@ def test_copy__of_several__asks_where_then_shows_it_then_does_it_in_slices(conso
     first = send(console_editor, "copy_many", configs, to=acme.production.key, seen=seen)
     assert first.status_code == 302
     # As often as it is loaded, it shows what is done, and does nothing.
-    for page_of_it in (console_editor.get(first.url), console_editor.get(first.url)):
+    for trigger in ("load, submit", "submit"):
+        page_of_it = console_editor.get(first.url)
+        assert f'hx-trigger="{trigger}"' in page_of_it.text
         assert f'name="to" value="{acme.production.key}"' in page_of_it.text
         assert "1 of 2 flags: 1 copied" in page_of_it.text
     assert Entry.objects.filter(action="flag.copied").count() == 1
@@ -151,6 +153,11 @@ def test_copy__of_several__asks_where_then_shows_it_then_does_it_in_slices(conso
     assert "Finished: 1 copied, 1 left as they are." in refused.text
     assert "was changed since this page was opened" in refused.text
     assert "Finished: 1 copied" in console_editor.get(first.url).text
+    # What was sent before a part was done, by a page that was loaded meanwhile, repeats nothing.
+    late = console_editor.post(address, {**hidden, "failures": "[]", "reason": ""}, headers={"HX-Request": "true"})
+    assert "Finished: 1 copied, 1 left as they are." in late.text
+    other = console_editor.get(first.url.replace("copy-many", "archive-many"), follow=True)
+    assert "What was shown here is over." in other.text
     again = send(console_editor, "copy_many", configs[1:], to=acme.production.key, look="")
     seen = re.search(r'name="seen" value="([\d,]+)"', again.text)[1]
     send(console_editor, "copy_many", configs[1:], to=acme.production.key, seen=seen)

@@ -38,11 +38,13 @@ def test_client__a_kill_events_and_a_revoked_key__are_as_over_http(client, envir
     services.kill_flag(actor=ALICE, environment=environment, key="checkout")
     eventually(lambda: client.value("checkout") is False, what="the kill is heard")
 
-    client.track("purchase", value=9.5)
+    # More than a packet has room for.
+    for number in range(100):
+        client.track("purchase", value=9.5 + number)
     assert client.flush(60)
     status = client.status()
-    # Exposures of both variants, and the conversion.
-    assert (status["eventsSent"], status["eventsRejected"]) == (3, 0)
+    # Exposures of both variants, and the conversions.
+    assert (status["eventsSent"], status["eventsRejected"]) == (102, 0)
 
     credential = Credential.objects.get(kind="server")
     tenancy.revoke_credential(actor=ALICE, credential=credential)

@@ -54,8 +54,13 @@ def _coming(environment: Environment) -> Iterator[Coming]:
     # Whatever comes first is of those whose own next time is among the first.
     running = plans(environment).filter(state=RolloutPlan.State.RUNNING, next_step_at__isnull=False)
     for plan in running.order_by("next_step_at")[:_MOST_ROWS]:
-        for at, percent in to_come(plan, most=_MOST_TIMES):
+        steps = to_come(plan, most=_MOST_TIMES)
+        for at, percent in steps:
             yield Coming(at, f"{plan}: {percent:g} %", object_url(plan), "rollout step")
+        if not steps and plan.next_step_at is not None:
+            percent = float(plan.steps[plan.current_step]["percent"])
+            what = f"{plan}: {percent:g} %, if its conditions hold"
+            yield Coming(max(plan.next_step_at, timezone.now()), what, object_url(plan), "rollout step")
     waiting = scheduled(environment).filter(state=ScheduledChange.State.WAITING)
     for change in waiting.order_by("due_at")[:_MOST_ROWS]:
         due_at = change.due_at

@@ -32,6 +32,10 @@ def gather(plan: RolloutPlan, now: datetime) -> Evidence:
     since = plan.written_at or plan.created_at
     asked = plan.steps[plan.current_step].get("minimumUsers", 0) if plan.current_step < len(plan.steps) else 0
     watched = guardrails_on(plan.steps, plan.current_step)
+    # First: what is read of the events is open until this ends, and a failure must not keep its transaction.
+    ready = plan.after_environment is None or all(
+        _is_ready(part, plan.after_environment, now) for part in plan.parts.all()
+    )
     users: list[int] = []
     found, shown = [], []
     for part in plan.parts.all():
@@ -49,9 +53,6 @@ def gather(plan: RolloutPlan, now: datetime) -> Evidence:
             )
             found.append(verdict)
             shown.append(line)
-    ready = plan.after_environment is None or all(
-        _is_ready(part, plan.after_environment, now) for part in plan.parts.all()
-    )
     return Evidence(Verdicts(min(users, default=0), found, ready), shown)
 
 

@@ -1,10 +1,11 @@
 """What is asked before a plan goes on: whether all of it may be served, and not only the step that comes next."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from audit.actors import Actor
 from flags.documents import flag_document, flag_presentation
-from flags.models import Change
+from flags.models import Change, FlagConfig
 from flags.selectors import get_config
 from flags.services import gate
 from rollouts.documents import PLAN_FIELDS, plan_resource
@@ -28,6 +29,8 @@ def ask_about(actor: Actor, plan: RolloutPlan, *, since: int) -> None:
         document, presentation = flag_document(config), flag_presentation(config.flag)
         if plan.then == RolloutPlan.Then.MAKE_PERMANENT:
             presentation["tags"] = list(dict.fromkeys([*config.flag.tags, CLEAN_UP_TAG]))
+            if CLEAN_UP_TAG not in config.flag.tags:
+                pieces += _tagged_elsewhere(config, presentation)
         pieces.append(
             gate.Piece(
                 place,
@@ -40,6 +43,22 @@ def ask_about(actor: Actor, plan: RolloutPlan, *, since: int) -> None:
             )
         )
     gate.ask(actor=actor, pieces=pieces)
+
+
+def _tagged_elsewhere(config: FlagConfig, presentation: dict[str, Any]) -> Iterator[gate.Piece]:
+    """The tag is the flag's: it goes into the log of every environment of the project."""
+    rows = FlagConfig.objects.filter(flag=config.flag).exclude(pk=config.pk)
+    for other in rows.select_related("flag", "environment__project__organization").prefetch_related("rules"):
+        place = other.environment
+        yield gate.Piece(
+            place,
+            Change.Entity.FLAG,
+            other.flag.key,
+            flag_document(other),
+            presentation,
+            place.config_version,
+            Change.Kind.FLAG_UPDATED,
+        )
 
 
 def _at_the_end(plan: RolloutPlan, part: RolloutPart, document: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from flags.models import FlagConfig
 from flags.selectors import get_config
 from flags.services import Served, gate, served_of, version_log
 from rollouts.clock import database_now
-from rollouts.documents import PLAN_FIELDS, PLAN_SHOWN, plan_resource
+from rollouts.documents import PLAN_FIELDS, PLAN_SHOWN, plan_file, plan_resource
 from rollouts.models import RolloutPart, RolloutPlan
 from rollouts.planning.durations import parse_duration
 from rollouts.planning.ladder import Ranges, rungs, share_of
@@ -49,6 +49,8 @@ def save_plan(
         if existing.plan.state != _State.DRAFT:
             raise in_progress(existing)
         before = plan_resource(get_plan(environment, key))
+        if version is None and _is_same(environment, key, payload):
+            return get_plan(environment, key), False
         if version is None:
             raise Invalid(
                 "There is a plan already. Send the version that you read, so that nobody's change is overwritten.",
@@ -83,6 +85,12 @@ def save_plan(
         actor=actor, action="rollout_plan.saved", at=environment, key=key, before=before, after=plan_resource(saved)
     )
     return saved, existing is None
+
+
+def _is_same(environment: Environment, key: str, payload: Mapping[str, Any]) -> bool:
+    """Whether it is the plan that is there, as a file has it."""
+    there = plan_file(get_plan(environment, key))
+    return {name: value for name, value in payload.items() if value} | {"flagKey": key} == there
 
 
 @transaction.atomic

@@ -177,7 +177,11 @@ def _perform(actor: Actor, trigger: Trigger) -> str:
         if part is None or part.plan.state not in (_AT_WORK[:1] if is_hold else _AT_WORK):
             return "No rollout plan of the flag is at work."
         act = hold_plan if is_hold else rollback_plan
-        act(actor=actor, environment=environment, key=key, reason=reason)
+        try:
+            act(actor=actor, environment=environment, key=key, reason=reason)
+        except Conflict as refusal:
+            # Somebody was quicker, and has the flag in hand. The trigger's page says so.
+            return refusal.problems[0].detail
     return ""
 
 

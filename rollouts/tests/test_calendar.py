@@ -31,18 +31,19 @@ def test_calendar__of_many_plans__has_the_first_times_of_all(
         "gated": gated,
         "late": late,
         "asked": [{"percent": 10}, {"percent": 99, "approval": True}],
+        "counted": [{"percent": 10}, {"percent": 20, "after": "PT2H", "minimumUsers": 100}],
     }
     for key, those in steps.items():
         make_flag(key)
         start(those, key=key)
-    monkeypatch.setattr(calendar, "_MOST_ROWS", 3)
+    monkeypatch.setattr(calendar, "_MOST_ROWS", 4)
 
     shown = signed_in(person(Role.EDITOR, environment.project.organization)).get(
         in_environment("admin:rollouts_rolloutplan_calendar", environment)
     )
 
     rows = [row.what.removeprefix("Rollout plan of ") for row in shown.context["coming"]]
-    assert rows == ["gated: 30 %", "daily: 50 %", "daily: 100 %"]
+    assert rows == ["gated: 30 %", "counted: 20 %, if its conditions hold", "daily: 50 %", "daily: 100 %"]
     assert [str(plan) for plan in shown.context["waiting"]] == ["Rollout plan of asked"]
     daily = RolloutPlan.objects.get(parts__config__flag__key="daily")
     assert daily.entered_at is not None

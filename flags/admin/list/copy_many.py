@@ -13,7 +13,7 @@ from flags.admin.across.copying import copied, target_named, targets_of
 from flags.admin.effects import effects
 from flags.admin.flag.sentences import describe
 from flags.admin.list import many
-from flags.admin.list.bulk import NumbersField, ProgressForm, Selection
+from flags.admin.list.bulk import NumbersField, ProgressForm, Selection, as_text
 from flags.admin.reach import reach_of_many
 from flags.documents import flag_document
 from flags.evaluation.impact import phases_begun_by
@@ -74,9 +74,10 @@ def _initial(request: HttpRequest, chosen: Selection) -> dict[str, Any]:
     seen = [
         number
         for flag, pk in here.items()
+        if (flag, source.pk) in versions
         for number in (pk, versions[flag, source.pk], versions.get((flag, target.pk), 0))
     ]
-    return {"to": target.key, "seen": seen}
+    return {"to": target.key, "seen": as_text(seen)}
 
 
 def _may(request: HttpRequest, configs: list[FlagConfig]) -> bool:

@@ -27,7 +27,7 @@ from flags.admin.list.bulk import (
     sent_selection,
     visible_flags,
 )
-from flags.admin.list.kept_runs import keep_run, kept_run
+from flags.admin.list.kept_runs import goes_on, keep_run, kept_run, may_go_on
 from flags.admin.reach import Reach, reach_of_many
 from flags.models import FlagConfig
 from tenancy.console_kit import proposals
@@ -126,7 +126,8 @@ def _run(request: HttpRequest, rows: QuerySet[FlagConfig], act: ManyAct, sent: d
         act.check(list(configs.values()), sent)
     if proposals.is_wanted(request):
         return _propose(request, list(configs.values()), act, sent)
-    run = Run.resumed(sent, list(configs))
+    sent, waiting = _latest(request, act, sent)
+    run = Run.resumed(sent, [pk for pk in waiting if pk in configs])
     run.work(configs, lambda config: act.act(request, config, sent))
     url = _list_url(list(configs.values()))
     if sent["done"] is None and not run.waiting:
@@ -144,7 +145,9 @@ def _run(request: HttpRequest, rows: QuerySet[FlagConfig], act: ManyAct, sent: d
     if place is not None:
         with suppress(RedisError):
             # Without it the page can be shown all the same, and not loaded again.
-            carried["run"] = keep_run(cast(User, request.user), place, carried)
+            carried["run"] = keep_run(cast(User, request.user), act.name, place, carried)
+            if not request.headers.get("HX-Request"):
+                may_go_on(cast(User, request.user), carried["run"])
     if request.headers.get("HX-Request"):
         return render(request, "flags/bulk_part.html", _progress(run, act, carried))
     if carried["run"]:
@@ -152,21 +155,41 @@ def _run(request: HttpRequest, rows: QuerySet[FlagConfig], act: ManyAct, sent: d
     return _progress_page(request, run, act, carried, url)
 
 
+def _latest(request: HttpRequest, act: ManyAct, sent: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    """Return what is kept, where that is further than what was sent: a page that was loaded before a part was done."""
+    try:
+        found = kept_run(cast(User, request.user), act.name, sent["run"]) if sent["run"] else None
+    except RedisError:
+        found = None
+    if found is None or _handled(found[1]) <= _handled(sent):
+        return sent, sent["flags"]
+    return found[1], numbers_in(found[1]["flags"]) or []
+
+
+def _handled(sent: Mapping[str, Any]) -> int:
+    return int((sent["done"] or 0) + (sent["failed"] or 0))
+
+
 def _progress(run: Run, act: ManyAct, carried: Mapping[str, Any]) -> dict[str, Any]:
     return {"run": run, "form": act.form(initial=dict(carried)), "act": act}
 
 
-def _progress_page(request: HttpRequest, run: Run, act: ManyAct, carried: Mapping[str, Any], url: str) -> HttpResponse:
+def _progress_page(
+    request: HttpRequest, run: Run, act: ManyAct, carried: Mapping[str, Any], url: str, *, is_paused: bool = False
+) -> HttpResponse:
     title = f"{act.doing} {counted(run.total, 'flag')}"
-    return console_page(request, "flags/bulk.html", title=title, list_url=url, **_progress(run, act, carried))
+    shown = _progress(run, act, carried) | {"list_url": url, "is_paused": is_paused}
+    return console_page(request, "flags/bulk.html", title=title, **shown)
 
 
 def _show_kept(request: HttpRequest, act: ManyAct) -> HttpResponse:
-    """Show how far it is. The page goes on with what is left."""
+    """Show how far it is. The page goes on by itself when it is first shown, and later where somebody says so."""
+    user, name = cast(User, request.user), request.GET["run"]
     try:
-        found = kept_run(cast(User, request.user), request.GET["run"])
+        found = kept_run(user, act.name, name)
+        is_first = found is not None and goes_on(user, name)
     except RedisError:
-        found = None
+        found, is_first = None, False
     context = console_context(request)
     place = next((row for row in context.environments if found and row.pk == found[0]), None)
     if found is None or place is None:
@@ -175,7 +198,7 @@ def _show_kept(request: HttpRequest, act: ManyAct) -> HttpResponse:
     context.bind(place)
     _, carried = found
     run = Run.resumed(carried, numbers_in(carried["flags"]) or [])
-    return _progress_page(request, run, act, carried, list_url(FlagConfig, environment=place))
+    return _progress_page(request, run, act, carried, list_url(FlagConfig, environment=place), is_paused=not is_first)
 
 
 def _said(run: Run, act: ManyAct, configs: Mapping[int, FlagConfig]) -> str:

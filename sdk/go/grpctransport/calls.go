@@ -13,13 +13,9 @@ import (
 	"strconv"
 
 	"google.golang.org/grpc"
-	packing "google.golang.org/grpc/encoding/gzip"
 
 	"openflagship/grpctransport/internal/v1"
 )
-
-// What a smaller batch would not gain by.
-const packedFrom = 1024
 
 var kinds = map[string]v1.EventKind{
 	"exposure": v1.EventKind_EVENT_KIND_EXPOSURE, "conversion": v1.EventKind_EVENT_KIND_CONVERSION,
@@ -54,12 +50,8 @@ func ingest(ctx context.Context, connection *grpc.ClientConn, request *http.Requ
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var options []grpc.CallOption
-	if len(body) >= packedFrom {
-		options = append(options, grpc.UseCompressor(packing.Name))
-	}
 	both := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
-	stream, err := connection.NewStream(ctx, both, "/openflagship.v1.Events/Ingest", options...)
+	stream, err := connection.NewStream(ctx, both, "/openflagship.v1.Events/Ingest")
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +91,7 @@ func remarks(found []*v1.EventRemark) []any {
 	return said
 }
 
-// bodyOf is the request's whole body as JSON: gRPC packs it in its own way.
+// bodyOf is the request's whole body as JSON: servers take no message that is packed.
 func bodyOf(request *http.Request) ([]byte, error) {
 	defer request.Body.Close()
 	var reader io.Reader = request.Body

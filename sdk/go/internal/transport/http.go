@@ -97,6 +97,13 @@ type Response struct {
 // Open sends a request and reads the head of the answer. Redirects are answers like others. The body lives as long as
 // the context.
 func (w *Way) Open(ctx context.Context, method, address string, header http.Header, body []byte) (*http.Response, error) {
+	return w.open(ctx, method, address, header, body, w.connect)
+}
+
+// open gives a carrier so long until the head of the answer.
+func (w *Way) open(
+	ctx context.Context, method, address string, header http.Header, body []byte, within time.Duration,
+) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return nil, ErrAddress
@@ -106,15 +113,15 @@ func (w *Way) Open(ctx context.Context, method, address string, header http.Head
 		request.Body, request.ContentLength = http.NoBody, 0
 	}
 	if w.isCarried {
-		return w.openInTime(request)
+		return w.openInTime(request, within)
 	}
 	return w.transport.RoundTrip(request)
 }
 
 // openInTime gives up where a carrier has no head of the answer in time, as HTTP's own way does by itself.
-func (w *Way) openInTime(request *http.Request) (*http.Response, error) {
+func (w *Way) openInTime(request *http.Request, within time.Duration) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(request.Context())
-	timer := time.AfterFunc(w.connect, func() { cancel(errNoHead) })
+	timer := time.AfterFunc(within, func() { cancel(errNoHead) })
 	defer timer.Stop()
 	response, err := w.transport.RoundTrip(request.WithContext(ctx))
 	if err != nil {
@@ -143,7 +150,8 @@ func (w *Way) Ask(
 ) (*Response, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 3*w.connect+whole, errLate)
 	defer cancel()
-	response, err := w.Open(ctx, method, address, header, body)
+	// A carrier has the head of an answer once it has all of it.
+	response, err := w.open(ctx, method, address, header, body, w.connect+whole)
 	if err != nil {
 		return nil, caused(ctx, err)
 	}
