@@ -137,9 +137,8 @@ def test_archive_selected__too_many_for_one_request__goes_on_page_by_page(consol
     page = console_editor.get(archive(console_editor, configs).url)
     seen = [(bar(page)["aria-valuenow"], bar(page)["aria-valuemax"])]
     while 'name="flags"' in page.text:
-        fields = dict(
-            re.findall(r'<input type="hidden" name="(flags|done|failed|failures|run|reason)" value="([^"]*)"', page.text)
-        )
+        carried = r'<input type="hidden" name="(flags|done|failed|failures|run|reason)" value="([^"]*)"'
+        fields = dict(re.findall(carried, page.text))
         sent = {name: html.unescape(value) for name, value in fields.items()} | {"list": "//evil.example/?"}
         page = console_editor.post(reverse("admin:flags_flagconfig_archive_many"), sent, headers={"HX-Request": "true"})
         seen.append((bar(page)["aria-valuenow"], bar(page)["aria-valuemax"]))
