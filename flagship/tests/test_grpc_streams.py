@@ -1,7 +1,9 @@
 """Streams over gRPC: what they may take, how they begin, and how they end."""
 
+import asyncio
 import json
 import queue
+import threading
 
 import grpc
 import pytest
@@ -11,6 +13,7 @@ from flags.prometheus import EVALUATION_SECONDS
 from flags.streaming.hub import HUB
 from flags.streaming.places import PLACES
 from flags.streaming.stream_events import StreamEvent
+from flagship.serving.rpc import intake
 from flagship.serving.rpc.process import Observed
 from flagship.tests.grpc_server import SECONDS, Served, channel_to, refusal_of
 from flagship.tests.stack import eventually
@@ -85,6 +88,35 @@ def test_ingest__an_open_stream__has_a_place_pays_for_each_batch_and_ends_with_i
     served.on_loop(HUB.drain)
     assert other.end() == grpc.StatusCode.UNAVAILABLE
     eventually(lambda: not served.on_loop(lambda: dict(PLACES._taken)), what="both places are given back")
+
+
+def test_ingest__batches_that_wait_for_a_slow_database__are_bounded_in_bytes(monkeypatch):
+    goes_on = threading.Event()
+
+    def slowly(batch, _key, _request_id):
+        assert goes_on.wait(SECONDS)
+        return own.IngestResponse(id=batch.id, accepted=1)
+
+    monkeypatch.setattr(intake, "_taken", slowly)
+    monkeypatch.setattr(intake, "_MOST_BYTES", 1_000)
+
+    async def run():
+        taking, batch = intake.Intake(), own.IngestRequest(body=b"x" * 600)
+        first = asyncio.ensure_future(taking.take(batch, None, "1"))
+        await asyncio.sleep(0)
+        answers = [await taking.take(batch, None, "2")]
+        # Whoever leaves takes nothing back: a thread still has its batch.
+        first.cancel()
+        await asyncio.wait((first,))
+        answers.append(await taking.take(batch, None, "3"))
+        assert [answer.error.errors[0].code for answer in answers] == ["unavailable"] * 2
+        goes_on.set()
+        while (answer := await taking.take(batch, None, "4")).HasField("error"):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+        assert answer.accepted == 1
+        await asyncio.to_thread(taking.stop)
+
+    asyncio.run(asyncio.wait_for(run(), SECONDS))
 
 
 def test_watch__from_its_first_message_to_its_last__says_its_age_and_when_to_come_back(

@@ -18,11 +18,13 @@ import grpc
 from google.protobuf.json_format import ParseDict
 from openflagship.rpc.generated.openflagship.v1 import flagship_pb2 as v1
 from openflagship.rpc.refusals import body_of, metadata_of, status_of
+from openflagship.rpc.server import Limits
 from openflagship.wire.errors import RefusedError
 
 from sdk.conformance.endpoints import SNAPSHOT, STREAM, Endpoints
 
 _PATIENCE_SECONDS = 60.0
+_MOST_BYTES = 5 * 1024 * 1024
 _AGE = re.compile(r"\bage=([\d.]+)")
 _KINDS = {
     v1.EVENT_KIND_EXPOSURE: "exposure",
@@ -39,8 +41,9 @@ class Gateway:
 
     def __init__(self, behind: Endpoints) -> None:
         self._behind = behind
-        pings = [("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000), ("grpc.http2.max_ping_strikes", 0)]
-        self._server = grpc.server(ThreadPoolExecutor(16), options=pings)
+        # As the product's own server: nothing compressed is taken.
+        limits = Limits(most_bytes=_MOST_BYTES, most_calls=0, keep_alive_seconds=_PATIENCE_SECONDS)
+        self._server = grpc.server(ThreadPoolExecutor(16), options=limits.options())
         ways: dict[str, tuple[Any, Any, Any]] = {
             "Config/Watch": (grpc.unary_stream_rpc_method_handler, self._watch, v1.WatchRequest),
             "Config/GetSnapshot": (grpc.unary_unary_rpc_method_handler, self._snapshot, v1.GetSnapshotRequest),

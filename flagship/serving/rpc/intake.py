@@ -26,6 +26,9 @@ from tenancy.process_memory import on_reset
 _THREADS = 4
 # A thread that is still at a batch by then ends with the process.
 _STOP_SECONDS = 5.0
+# Of the batches that wait for a thread or have one. More would be memory that slow databases fill.
+_MOST_BYTES = 64 * 1024 * 1024
+_BUSY = "Too many batches wait here to be taken in. Send this one again later."
 _TAKES: dict[int, Callable[[bytes, Sender], dict[str, Any]]] = {
     v1.EVENT_KIND_EXPOSURE: lambda body, sender: take(EXPOSURE, body, sender),
     v1.EVENT_KIND_CONVERSION: lambda body, sender: take(CONVERSION, body, sender),
@@ -42,12 +45,23 @@ class Intake:
 
     def reset(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
+        self._bytes = 0
 
     async def take(self, batch: v1.IngestRequest, key: Key, request_id: str) -> v1.IngestResponse:
         """The answer to a batch, its refusal included. Raises what nobody expected."""
+        size = batch.ByteSize()
+        if self._bytes and self._bytes + size > _MOST_BYTES:
+            return refusal_of(batch, RefusedError(503, _BUSY), request_id)
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, _taken, batch, key, request_id)
+        self._bytes += size
+        taking = asyncio.get_running_loop().run_in_executor(self._pool, _taken, batch, key, request_id)
+        taking.add_done_callback(lambda _: self._give_back(size))
+        # Also for a caller that leaves meanwhile: its batch would stay in the threads' queue, uncounted.
+        return await asyncio.shield(taking)
+
+    def _give_back(self, size: int) -> None:
+        self._bytes -= size
 
     def stop(self) -> None:
         """Wait for the batches at hand, and close the connections, each in the thread whose it is."""

@@ -117,7 +117,7 @@ async def _serve(address: str, tls: Tls | None) -> None:
 
 async def end(server: RpcServer, *, grace_seconds: float) -> None:
     """End the streams, then what is left, and whatever `start` began."""
-    await server.drain()
+    server.drain()
     HUB.drain()
     await server.stop(grace_seconds)
     await asyncio.to_thread(INTAKE.stop)

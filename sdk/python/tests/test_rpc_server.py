@@ -12,6 +12,7 @@ from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from openflagship.rpc.door import Call, Door
 from openflagship.rpc.generated.openflagship.v1 import flagship_pb2 as v1
+from openflagship.rpc.keyless import Health, KeylessStreams
 from openflagship.rpc.server import Limits, RpcServer
 from openflagship.wire.errors import RefusedError
 
@@ -146,13 +147,67 @@ def test_health__before_a_configuration_was_had__is_not_serving_and_then_is() ->
         states = [(await watched.read()).status]
         world.is_ready = True
         states.append((await watched.read()).status)
-        await world.server.drain()
+        world.server.drain()
         states.append((await watched.read()).status)
         assert states == [
             health_pb2.HealthCheckResponse.NOT_SERVING,
             health_pb2.HealthCheckResponse.SERVING,
             health_pb2.HealthCheckResponse.NOT_SERVING,
         ]
+
+    serving(act)
+
+
+class Watcher:
+    """Health's caller, who reads what it is told or nothing at all."""
+
+    def __init__(self, *, reads: bool) -> None:
+        self.told: asyncio.Queue[int] = asyncio.Queue()
+        self._reads = reads
+
+    def peer(self) -> str:
+        return "ipv4:192.0.2.1:5000"
+
+    async def write(self, message: Any) -> None:
+        if not self._reads:
+            await asyncio.Event().wait()
+        self.told.put_nowait(message.status)
+
+
+def test_health__watched_by_somebody_who_reads_nothing__is_told_to_the_others() -> None:
+    async def run() -> None:
+        health, watcher = Health([], KeylessStreams(0)), Watcher(reads=True)
+        callers = (Watcher(reads=False), watcher)
+        watching = [asyncio.ensure_future(health.Watch(health_pb2.HealthCheckRequest(), one)) for one in callers]
+        states = [await watcher.told.get()]
+        for is_serving in (True, False):
+            health.tell(is_serving=is_serving)
+            states.append(await watcher.told.get())
+        assert states == [
+            health_pb2.HealthCheckResponse.NOT_SERVING,
+            health_pb2.HealthCheckResponse.SERVING,
+            health_pb2.HealthCheckResponse.NOT_SERVING,
+        ]
+        for one in watching:
+            one.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(run(), _SECONDS))
+
+
+def test_streams__without_a_key__leave_room_for_calls_with_one() -> None:
+    async def act(_world: World, channel: Any) -> None:
+        health = health_pb2_grpc.HealthStub(channel)
+        # A quarter of ten.
+        watches = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(2)]
+        for watch in watches:
+            await watch.read()
+        reflecting = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")()
+        for one in (health.Watch(health_pb2.HealthCheckRequest()), reflecting):
+            with pytest.raises(grpc.aio.AioRpcError) as error:
+                await one.read()
+            assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert await channel.unary_unary(f"/{_CONFIG.full_name}/GetSnapshot")(b"") == b""
 
     serving(act)
 

@@ -119,7 +119,7 @@ class Door:
 
         async def answer(content: bytes, context: Any) -> bytes:
             started = time.perf_counter()
-            call = Call(_request_of(context), method.full_name, context)
+            call = Call(request_of(context), method.full_name, context)
             try:
                 said: bytes = (await act(read(content), call)).SerializeToString()
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a status and the log the rest
@@ -138,7 +138,7 @@ class Door:
         # Not a generator: only whoever writes himself can end a stream that nobody reads.
         async def answer(content: Any, context: Any) -> None:
             started = time.perf_counter()
-            call = Call(_request_of(context), method.full_name, context, is_stream=True)
+            call = Call(request_of(context), method.full_name, context, is_stream=True)
             code = grpc.StatusCode.CANCELLED
             try:
                 # Before the first message, so that a caller knows that it is heard.
@@ -184,11 +184,6 @@ class Door:
         return refused
 
 
-async def _each(contents: AsyncIterator[bytes], read: Callable[[bytes], Any]) -> AsyncIterator[Any]:
-    async for content in contents:
-        yield read(content)
-
-
 async def _abort(call: Call, refused: RefusedError) -> None:
     """Raises what ends the call."""
     request_id = call.request.identify()
@@ -196,7 +191,12 @@ async def _abort(call: Call, refused: RefusedError) -> None:
     await call.context.abort(status_of(refused), str(refused), trailing)
 
 
-def _request_of(context: Any) -> AsgiRequest:
+async def _each(contents: AsyncIterator[bytes], read: Callable[[bytes], Any]) -> AsyncIterator[Any]:
+    async for content in contents:
+        yield read(content)
+
+
+def request_of(context: Any) -> AsgiRequest:
     """The call's metadata as the headers of a request.
 
     flagd's providers can send no `authorization`: a key may stand in their selector.
@@ -211,10 +211,10 @@ def _request_of(context: Any) -> AsgiRequest:
                 selector = pair[1]
     if selector.startswith(b"fs_") and all(name != _AUTHORIZATION for name, _ in headers):
         headers.append((_AUTHORIZATION, b"Bearer " + selector))
-    return AsgiRequest({"type": "grpc", "path": "", "headers": headers, "client": _peer_of(context.peer())})
+    return AsgiRequest({"type": "grpc", "path": "", "headers": headers, "client": peer_of(context.peer())})
 
 
-def _peer_of(peer: str) -> tuple[str, int]:
+def peer_of(peer: str) -> tuple[str, int]:
     """Address and port of `ipv4:127.0.0.1:5000` or `ipv6:%5B::1%5D:5000`; nothing of a Unix socket."""
     kind, _, rest = peer.partition(":")
     if kind not in {"ipv4", "ipv6"}:

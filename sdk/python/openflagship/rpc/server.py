@@ -10,13 +10,17 @@ from typing import Any, Final
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2_grpc
+
+from openflagship.rpc.keyless import Health, KeylessStreams, Reflection
 
 # Providers ping more often than gRPC's own servers put up with.
 _LEAST_PING_MS: Final = 5_000
 # Bit 0 alone: messages as they are. Some versions of gRPC unpack a small message to any size before they look at it.
 _UNCOMPRESSED: Final = 1
+# Calls at once on one connection, so that one of them is not a whole server's. Others wait for their turn.
+_MOST_OF_CONNECTION: Final = 1_000
 # Between two looks at whether a server has become ready.
 _READY_SECONDS: Final = 0.1
 # The envelope around a body that is as large as it may be.
@@ -58,6 +62,7 @@ class Limits:
             ("grpc.http2.min_recv_ping_interval_without_data_ms", _LEAST_PING_MS),
             ("grpc.http2.max_ping_strikes", 0),
             ("grpc.compression_enabled_algorithms_bitset", _UNCOMPRESSED),
+            ("grpc.max_concurrent_streams", _MOST_OF_CONNECTION),
             ("grpc.so_reuseport", int(self.is_shared)),
         ]
 
@@ -79,11 +84,11 @@ class RpcServer:
         self._is_ready = is_ready
         self._telling: asyncio.Task[None] | None = None
         self._server = grpc.aio.server(options=limits.options(), maximum_concurrent_rpcs=limits.most_calls or None)
-        self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_generic_rpc_handlers([handler for _, handler in given])
-        self._names = [description.full_name for description, _ in given]
-        reflection.enable_server_reflection([*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
+        names, streams = [description.full_name for description, _ in given], KeylessStreams(limits.most_calls)
+        self._health = Health(names, streams)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(Reflection(names, streams), self._server)
         self.port = 0
 
     async def start(self, tls: Tls | None = None) -> None:
@@ -97,7 +102,6 @@ class RpcServer:
             raise OSError(
                 f"gRPC cannot listen on {self._address}: it is taken, or no address of this machine"
             ) from error
-        await self._tell(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
         self._telling = asyncio.create_task(self._tell_when_ready())
 
@@ -105,19 +109,15 @@ class RpcServer:
         # Nothing tells: a configuration may come from a server, a copy or a file.
         while not self._is_ready():  # noqa: ASYNC110 - as above
             await asyncio.sleep(_READY_SECONDS)
-        await self._tell(health_pb2.HealthCheckResponse.SERVING)
+        self._health.tell(is_serving=True)
 
-    async def _tell(self, state: int) -> None:
-        for name in ["", *self._names]:
-            await self._health.set(name, state)
-
-    async def drain(self) -> None:
+    def drain(self) -> None:
         """Say that no further call should come here."""
         if self._telling is not None:
             self._telling.cancel()
-        await self._health.enter_graceful_shutdown()
+        self._health.tell(is_serving=False)
 
     async def stop(self, grace_seconds: float) -> None:
         """End the calls that are open, at the latest after so long."""
-        await self.drain()
+        self.drain()
         await self._server.stop(grace_seconds)
