@@ -19,8 +19,11 @@ from edge_process import CLIENT_KEY, EdgeThread
 from google.protobuf.message_factory import GetMessageClass
 from openflagship.edge import EdgeSettings, processes
 from openflagship.edge.__main__ import main
+from openflagship.edge.grpc.connect import ConnectServer
 from openflagship.edge.grpc.settings import GrpcAddress, GrpcSettings
+from openflagship.rpc.connect import ConnectApplication
 from openflagship.rpc.generated.flagd.evaluation.v2 import evaluation_pb2 as v2
+from openflagship.rpc.server import Tls
 from sdk_fixtures import treatment
 from small_platform import SmallPlatform, eventually
 
@@ -64,7 +67,8 @@ def test_edge__on_a_socket_and_on_loopback__needs_no_key_and_tells_of_a_kill(
         assert next(events).type == "provider_ready"
         started = time.monotonic()
         platform.change(treatment(enabled=False))
-        assert list(next(events).data["flags"]) == ["asked"]
+        changed = next(event for event in events if event.type != "keep_alive")
+        assert list(changed.data["flags"]) == ["asked"]
         assert call(channel, "ResolveBoolean", **ASKED).reason == "DISABLED"
         # It takes milliseconds, but for a busy machine.
         assert time.monotonic() - started < 4
@@ -106,18 +110,77 @@ def test_edge__asked_in_connects_protocol__answers_as_over_grpc(
         closing(HTTPConnection("127.0.0.1", server.port, timeout=60)) as channel,
         streamed(channel) as stream,
     ):
-        messages = [enveloped(stream)]
+        assert event(stream) == "provider_ready"
+        # Whoever hears nothing for long would take the stream for broken.
+        hear(stream, "keep_alive")
         platform.change(treatment(enabled=False))
-        messages.append(enveloped(stream))
-        assert [v2.EventStreamResponse.FromString(content).type for _, content in messages] == [
-            "provider_ready", "configuration_change",
-        ]  # fmt: skip
+        hear(stream, "configuration_change")
         ending = threading.Thread(target=edge.close)
         ending.start()
-        flags, content = enveloped(stream)
-        assert (flags, json.loads(content)["error"]["code"]) == (2, "unavailable")
+        assert ended(stream) == "unavailable"
     ending.join(60)
     assert edge.edge.metrics.grpc_calls["flagd.evaluation.v2.Service.EventStream", "UNAVAILABLE"] == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"\0" * 1_100_000, "resource_exhausted"),
+        (b"", "invalid_argument"),
+        (b"\0\0\0\0\2x", "invalid_argument"),
+        (b"\1\0\0\0\1x", "unimplemented"),
+    ],
+    ids=["too large", "no envelope", "cut short", "compressed"],
+)
+def test_edge__asked_for_a_stream_by_no_proper_envelope__says_so_in_its_end(
+    connecting: tuple[EdgeThread, int], content: bytes, code: str
+) -> None:
+    with (
+        closing(HTTPConnection("127.0.0.1", connecting[1], timeout=60)) as channel,
+        streamed(channel, content) as stream,
+    ):
+        assert ended(stream) == code
+        assert stream.status == 200
+        assert not {"server", "date"} & {name.lower() for name in stream.headers}
+
+
+def test_edge__whose_caller_sends_no_body__waits_for_none_without_a_key_and_not_for_ever_with_one(
+    connecting: tuple[EdgeThread, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge, port = connecting
+    monkeypatch.setattr("openflagship.rpc.connect._BODY_SECONDS", 0.1)
+    heads = [("fs_client_nobody", "HTTP/1.1 401", "unauthenticated"), (CLIENT_KEY, "HTTP/1.1 504", "deadline_exceeded")]
+    for key, status, code in heads:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as caller:
+            head = (
+                f"POST /{_SERVICE.full_name}/ResolveBoolean HTTP/1.1\r\nHost: edge\r\nAuthorization: Bearer {key}\r\n"
+                "Content-Type: application/proto\r\nContent-Length: 1000\r\n\r\n"
+            )
+            caller.sendall(head.encode())
+            answer = b"".join(iter(lambda: caller.recv(65_536), b"")).decode()
+        assert answer.startswith(status)
+        assert f'"code": "{code}"' in answer
+    assert edge.edge.metrics.grpc_calls["flagd.evaluation.v2.Service.ResolveBoolean", "UNAUTHENTICATED"] == 1
+
+
+def test_connect__that_cannot_start__says_so(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.pem"
+    broken.write_text("no certificate")
+    server = ConnectServer("127.0.0.1", 0, ConnectApplication([], 1_000), is_shared=False)
+
+    with pytest.raises(OSError, match="Connect cannot listen"):
+        asyncio.run(server.start(Tls(certificate=broken, key=broken)))
+
+    with socket.create_server(("127.0.0.1", server.port)):
+        pass  # nobody has it
+
+
+@pytest.fixture
+def connecting(platform: SmallPlatform, run_edge: Callable[..., EdgeThread]) -> tuple[EdgeThread, int]:
+    """An edge and its port for Connect."""
+    edge = run_edge(platform.url, grpc=GrpcSettings(addresses=(GrpcAddress("127.0.0.1:0", is_connect=True),)))
+    eventually(edge.is_ready)
+    return edge, edge.edge.grpc.servers[0][1].port
 
 
 def connected(
@@ -131,11 +194,29 @@ def connected(
         return response.status, response.headers, response.read()
 
 
-def streamed(channel: HTTPConnection) -> HTTPResponse:
+def streamed(channel: HTTPConnection, content: bytes = bytes(5)) -> HTTPResponse:
     channel.request(
-        "POST", f"/{_SERVICE.full_name}/EventStream", bytes(5), {"Content-Type": "application/connect+proto"}
+        "POST", f"/{_SERVICE.full_name}/EventStream", content, {"Content-Type": "application/connect+proto"}
     )
     return channel.getresponse()
+
+
+def event(stream: Any) -> str:
+    return str(v2.EventStreamResponse.FromString(enveloped(stream)[1]).type)
+
+
+def hear(stream: Any, kind: str) -> None:
+    """Read on until such an event comes."""
+    while event(stream) != kind:
+        pass
+
+
+def ended(stream: Any) -> str:
+    """The code of the error with which a stream ends."""
+    flags, content = enveloped(stream)
+    while flags != 2:
+        flags, content = enveloped(stream)
+    return str(json.loads(content)["error"]["code"])
 
 
 def enveloped(stream: Any) -> tuple[int, bytes]:
@@ -160,6 +241,7 @@ def test_edge__told_to_end__sends_what_it_answers_to_the_last(
             found = await asyncio.to_thread(call, channel, "ResolveBoolean", **ASKED)
             assert found.value is True
         await stop()
+        raise OSError("One of the addresses has not ended well.")
 
     ports.stop = answer_once_more
     edge.close()

@@ -113,9 +113,11 @@ class Edge:
         self.environments.drain()
 
     async def stop(self) -> None:
-        if self.grpc is not None:
-            await self.grpc.stop()
-        await self.environments.stop()
+        try:
+            if self.grpc is not None:
+                await self.grpc.stop()
+        finally:
+            await self.environments.stop()
         if self._peers is not None:
             await self._peers.stop()
 
@@ -195,9 +197,8 @@ class Edge:
         elif edge is None or self.environments.directory is None:
             raise RefusedError(403, credentials.NEEDS_EDGE_CREDENTIAL)
         elif route is routes.EDGE_CONFIGURATION:
-            found = self.environments.configuration_for(edge)
             headers = (*headers, (b"cache-control", b"private, no-cache"))
-            await self._respond(request, send, 200, found, headers)
+            await self._respond(request, send, 200, self.environments.configuration_for(edge), headers)
         else:
             with self._places.taken(caller.name):
                 await self._follow_edge(request, send, edge)
@@ -247,9 +248,8 @@ class Edge:
         await self._respond(request, send, 200 if body["status"] in {"ready", "degraded"} else 503, body)
 
     async def _metrics(self, request: AsgiRequest, send: Send) -> None:
-        content_type = b"text/plain; version=0.0.4"
         told = {"": self.metrics.figures()} if self._peers is None else await self._peers.figures()
-        await self._respond(request, send, 200, render(told), content_type=content_type)
+        await self._respond(request, send, 200, render(told), content_type=b"text/plain; version=0.0.4")
 
     async def _evaluate(self, call: Call) -> None:
         sent, size = await call.request.json(self._most_bytes)

@@ -56,21 +56,27 @@ Serve: TypeAlias = Callable[[str, int, Place], None]
 
 
 def sharing(host: str, port: int) -> socket.socket:
-    """A socket on the address, which others may share."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    bound = socket.socket(family, kind, protocol)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    bound.bind(address)
-    return bound
+    """A socket on the address, which others may share. Raises OSError."""
+    return bound(host, port, socket.SO_REUSEADDR, socket.SO_REUSEPORT)
 
 
 def check_free(host: str, port: int) -> None:
     """Raises OSError where somebody serves the port: another edge would share it unasked."""
+    bound(host, port, socket.SO_REUSEADDR).close()
+
+
+def bound(host: str, port: int, *options: int) -> socket.socket:
+    """A socket on the address, with these options of sockets set. Raises OSError."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        tried.bind(address)
+    found = socket.socket(family, kind, protocol)
+    try:
+        for option in options:
+            found.setsockopt(socket.SOL_SOCKET, option, 1)
+        found.bind(address)
+    except OSError:
+        found.close()
+        raise
+    return found
 
 
 def run(host: str, port: int, processes: int, serve: Serve) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote
@@ -17,6 +17,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.rpc.status_pb2 import Status
 
+from openflagship.rpc.door import request_of
 from openflagship.rpc.refusals import DETAILS
 from openflagship.wire.asgi import (
     JSON,
@@ -42,14 +43,30 @@ _STATUSES: Final = {
 _COMPRESSING: Final = frozenset({b"content-encoding", b"connect-content-encoding"})
 _HEAD_BYTES: Final = 5
 _END_OF_STREAM: Final = 2
+_BODY_SECONDS: Final = 10.0
+# Whoever did not take the end of a stream by then is cut off without it.
+_END_SECONDS: Final = 10.0
+_CLOSE: Final = ("connection", "close")
+_COMPRESSED: Final = "Send messages as they are, not compressed."
+_NO_ENVELOPE: Final = "The body is no envelope: one byte of flags, four of the message's length, and the message."
+_LATE: Final = f"The body did not arrive within {_BODY_SECONDS:g} seconds. Send it again."
 
 
 class ConnectApplication:
     """Answers each method that takes one message, by its path `/package.Service/Method`."""
 
-    def __init__(self, services: Iterable[tuple[ServiceDescriptor, Any]], most_bytes: int) -> None:
-        """`services`: the description of each, and the door's handler of its calls."""
+    def __init__(
+        self,
+        services: Iterable[tuple[ServiceDescriptor, Any]],
+        most_bytes: int,
+        admits: Callable[[AsgiRequest], bool] = lambda _request: True,
+    ) -> None:
+        """`services`: the description of each, and the door's handler of its calls.
+
+        Of whoever is not admitted no body is read; it is for the handler to refuse the call.
+        """
         self._most_bytes = most_bytes
+        self._admits = admits
         self._methods: dict[str, tuple[bool, Any]] = {}
         for service, handler in services:
             for method in service.methods:
@@ -71,7 +88,7 @@ class ConnectApplication:
         elif request.method != "POST" or request.headers.get(b"content-type") != kind:
             await send_whole(send, 415 if request.method == "POST" else 405, [(b"accept-post", kind)], b"")
         elif not request.headers.keys().isdisjoint(_COMPRESSING):
-            await _refuse(send, _Ended(grpc.StatusCode.UNIMPLEMENTED, "Send messages as they are, not compressed."))
+            await _refuse(send, _Ended(grpc.StatusCode.UNIMPLEMENTED, _COMPRESSED))
         else:
             with suppress(GoneError):  # nobody is left to hear an answer
                 await (self._stream if is_stream else self._unary)(request, send, act)
@@ -79,18 +96,22 @@ class ConnectApplication:
     async def _unary(self, request: AsgiRequest, send: Send, act: Any) -> None:
         context = _Context(request, send)
         try:
-            said = await act(await request.body(self._most_bytes), context)
-        except RefusedError as error:
-            await _refuse(send, _Ended(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)))
+            said = await act(await self._body(context) or b"", context)
         except _Ended as ended:
-            await _refuse(send, ended)
+            await _refuse(send, ended, context.closing)
         else:
             await send_whole(send, 200, [(b"content-type", _UNARY), *encoded(context.trailing)], said)
 
     async def _stream(self, request: AsgiRequest, send: Send, act: Any) -> None:
-        content = await request.body(self._most_bytes + _HEAD_BYTES)
         context = _Context(request, send)
-        acting = asyncio.ensure_future(act(content[_HEAD_BYTES:], context))
+        try:
+            content = await self._body(context, _HEAD_BYTES)
+            message = b"" if content is None else _message_in(content)
+        except _Ended as error:
+            await context.send_initial_metadata(())
+            await context.end({"error": error.body()})
+            return
+        acting = asyncio.ensure_future(act(message, context))
         ended: dict[str, Any] = {}
         async with watching(request, acting.cancel):
             try:
@@ -103,7 +124,20 @@ class ConnectApplication:
                 if not acting.cancelled():
                     raise
                 return
-        await send_part(send, _enveloped(json.dumps(ended).encode(), _END_OF_STREAM), is_last=True)
+        await context.end(ended)
+
+    async def _body(self, context: _Context, more_bytes: int = 0) -> bytes | None:
+        """None where the caller is not admitted. Raises _Ended."""
+        if not self._admits(request_of(context)):
+            context.closing = (_CLOSE,)
+            return None
+        try:
+            return await asyncio.wait_for(context.request.body(self._most_bytes + more_bytes), _BODY_SECONDS)
+        except RefusedError as error:
+            raise _Ended(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from error
+        except asyncio.TimeoutError:  # noqa: UP041 - another class on Python 3.10
+            context.closing = (_CLOSE,)
+            raise _Ended(grpc.StatusCode.DEADLINE_EXCEEDED, _LATE) from None
 
 
 class _Asked:
@@ -135,21 +169,23 @@ class _Context:
     """What the door needs of gRPC's context."""
 
     def __init__(self, request: AsgiRequest, send: Send) -> None:
-        self._request, self._send = request, send
+        self.request, self._send = request, send
         self.trailing: list[tuple[str, str]] = []
+        # Headers of an answer after which the connection is of no more use.
+        self.closing: tuple[tuple[str, str], ...] = ()
 
     def invocation_metadata(self) -> list[tuple[str, str]]:
-        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._request.headers.items()]
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.request.headers.items()]
 
     def peer(self) -> str:
-        host, port = self._request.scope.get("client") or ("", 0)
+        host, port = self.request.scope.get("client") or ("", 0)
         return f"ipv6:{quote(f'[{host}]')}:{port}" if ":" in host else f"ipv4:{host}:{port}"
 
     def set_trailing_metadata(self, trailing: Iterable[tuple[str, str]]) -> None:
         self.trailing = list(trailing)
 
     async def send_initial_metadata(self, metadata: Iterable[tuple[str, str]]) -> None:
-        headers = [(b"content-type", _STREAM), *encoded(metadata)]
+        headers = [(b"content-type", _STREAM), *encoded((*metadata, *self.closing))]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def write(self, content: bytes) -> None:
@@ -158,11 +194,31 @@ class _Context:
     async def abort(self, code: grpc.StatusCode, message: str, trailing: Sequence[tuple[str, Any]]) -> None:
         raise _Ended(code, message, trailing)
 
+    async def end(self, ended: Mapping[str, Any]) -> None:
+        """End a stream, and the connection of a caller that does not take the end."""
+        last = send_part(self._send, _enveloped(json.dumps(ended).encode(), _END_OF_STREAM), is_last=True)
+        try:
+            await asyncio.wait_for(last, _END_SECONDS)
+        except asyncio.TimeoutError:  # noqa: UP041 - another class on Python 3.10
+            transport = self.request.scope.get("state", {}).get("transport")
+            if transport is not None:
+                transport.abort()
+                await self.request.wait_until_gone()
+
+
+def _message_in(content: bytes) -> bytes:
+    """The message of a body's one envelope. Raises _Ended."""
+    if len(content) < _HEAD_BYTES or int.from_bytes(content[1:_HEAD_BYTES], "big") != len(content) - _HEAD_BYTES:
+        raise _Ended(grpc.StatusCode.INVALID_ARGUMENT, _NO_ENVELOPE)
+    if content[0]:
+        raise _Ended(grpc.StatusCode.UNIMPLEMENTED, _COMPRESSED)
+    return content[_HEAD_BYTES:]
+
 
 def _enveloped(content: bytes, flags: int = 0) -> bytes:
     return bytes([flags]) + len(content).to_bytes(4, "big") + content
 
 
-async def _refuse(send: Send, ended: _Ended) -> None:
-    headers = [(b"content-type", JSON), *encoded(ended.trailing)]
+async def _refuse(send: Send, ended: _Ended, more: Iterable[tuple[str, str]] = ()) -> None:
+    headers = [(b"content-type", JSON), *encoded((*ended.trailing, *more))]
     await send_whole(send, _STATUSES.get(ended.code.name, 500), headers, json.dumps(ended.body()).encode())

@@ -37,7 +37,7 @@ class Desk(Protocol):
     def recorder(self) -> Recorder: ...
 
     def changes(self) -> AsyncGenerator[Changes, None]:
-        """What changes from now on; the first item is empty. It ends by raising RefusedError."""
+        """What changes from now on. The first item and keep-alives are empty. It ends by raising RefusedError."""
 
 
 class Host(Protocol):
@@ -83,6 +83,9 @@ def acts_of(host: Host, version: Any) -> dict[str, Unary | Streaming]:
             if is_first:
                 is_first = False
                 yield version.EventStreamResponse(type="provider_ready")
+                continue
+            if changes == Changes():
+                yield version.EventStreamResponse(type="keep_alive")
                 continue
             said = version.EventStreamResponse(type="configuration_change")
             flags = said.data.fields["flags"].struct_value

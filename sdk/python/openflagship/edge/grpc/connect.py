@@ -10,12 +10,31 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from openflagship.edge.processes import sharing
+from openflagship.edge.processes import bound, sharing
 from openflagship.rpc.connect import ConnectApplication
 from openflagship.rpc.server import Tls
 
 _START_SECONDS = 0.01
+# A connection whose first request has not arrived whole by then is closed.
+_HEAD_SECONDS = 15
+# Longer than callers keep idle connections, so that the caller is the one that closes.
+_KEEP_ALIVE_SECONDS = 300
+_MOST_CONNECTIONS = 4_096
+
+
+class _Protocol(H11Protocol):
+    """Puts the connection's transport into `scope["state"]`, because ASGI cannot abort a connection."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        self.app_state = {**self.app_state, "transport": transport}
+        super().connection_made(transport)
+        self.loop.call_later(_HEAD_SECONDS, self._close_unasked)
+
+    def _close_unasked(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.abort()
 
 
 class _Server(uvicorn.Server):
@@ -41,15 +60,31 @@ class ConnectServer:
             files = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
             if tls.client_ca is not None:
                 files |= {"ssl_ca_certs": str(tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
-        listening = sharing(self.host, self.port) if self._is_shared else _alone(self.host, self.port)
+        address = (self.host, self.port)
+        listening = sharing(*address) if self._is_shared else bound(*address, socket.SO_REUSEADDR)
         self.port = listening.getsockname()[1]
         config = uvicorn.Config(
-            self._application, lifespan="off", access_log=False, proxy_headers=False, log_config=None, **files
+            self._application,
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            log_config=None,
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            **files,
         )
         self._server = _Server(config)
-        self._serving = asyncio.create_task(self._server.serve([listening]))
-        while not self._server.started and not self._serving.done():  # noqa: ASYNC110 - uvicorn tells it in no other way
+        serving = asyncio.create_task(self._server.serve([listening]))
+        while not self._server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells it in no other way
             await asyncio.sleep(_START_SECONDS)
+        if not self._server.started:
+            listening.close()
+            raise OSError(f"Connect cannot listen on {self.host}:{self.port}: {serving.exception()}")
+        self._serving = serving
 
     async def stop(self, grace_seconds: float) -> None:
         """End the calls that are open, at the latest after so long."""
@@ -57,8 +92,3 @@ class ConnectServer:
             self._server.config.timeout_graceful_shutdown = int(grace_seconds)
             self._server.should_exit = True
             await self._serving
-
-
-def _alone(host: str, port: int) -> socket.socket:
-    """A socket on the address, which nobody else may have. Raises OSError."""
-    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)

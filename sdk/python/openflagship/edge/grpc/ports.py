@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from openflagship.rpc.server import Limits, RpcServer, Tls
 from openflagship.stream_kinds import FLAG_KINDS, SEGMENT_KINDS
 from openflagship.wire import credentials
 from openflagship.wire.answers import Responder
+from openflagship.wire.asgi import AsgiRequest
 from openflagship.wire.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class GrpcPorts:
                 service = version.DESCRIPTOR.services_by_name["Service"]
                 services.append((service, door.handler(service, flagd.acts_of(host, version))))
             if address.is_connect:
-                application = ConnectApplication(services, most_bytes)
+                application = ConnectApplication(services, most_bytes, host.admits)
                 other = ConnectServer(address.host, address.port, application, is_shared=is_shared)
                 self.servers.append((address, other))
                 continue
@@ -111,7 +111,7 @@ class _Host:
         self._environments = shared.environments
 
     async def enter(self, call: Call) -> _Desk:
-        caller, source = self._find(call)
+        caller, source = self._find(call.request)
         call.caller = source.id if caller is None else caller.name
         self._shared.spend(call.caller)
         if not call.is_stream:
@@ -119,8 +119,15 @@ class _Host:
         is_live = (lambda: True) if caller is None else partial(self._environments.callers.is_live, caller)
         return _Desk(source, is_live, partial(self._shared.places.taken, call.caller), self._shared.settings)
 
-    def _find(self, call: Call) -> tuple[Caller | None, Source]:
-        request = call.request
+    def admits(self, request: AsgiRequest) -> bool:
+        """Whether whoever calls may do so."""
+        try:
+            self._find(request)
+        except RefusedError:
+            return False
+        return True
+
+    def _find(self, request: AsgiRequest) -> tuple[Caller | None, Source]:
         if b"authorization" not in request.headers and b"x-api-key" not in request.headers:
             return None, self._open_source()
         caller = self._environments.callers.find(request)
@@ -179,14 +186,18 @@ class _Desk:
             try:
                 yield Changes()
                 while not source.is_closed:
-                    with suppress(asyncio.TimeoutError):
+                    # What is empty is a keep-alive, once nothing was told for a while.
+                    is_due = False
+                    try:
                         await asyncio.wait_for(woken.wait(), self._keep_alive_seconds)
+                    except asyncio.TimeoutError:  # noqa: UP041 - another class on Python 3.10
+                        is_due = True
                     if not self._is_live():
                         raise RefusedError(401, credentials.UNKNOWN_CREDENTIAL)
                     woken.clear()
                     found = Changes.merged(news)
                     news.clear()
-                    if found != Changes() and not source.is_closed:
+                    if (is_due or found != Changes()) and not source.is_closed:
                         yield found
             finally:
                 source.observers.discard(observe)
