@@ -130,9 +130,11 @@ def test_watch__from_its_first_message_to_its_last__says_its_age_and_when_to_com
     assert 1_000 <= first.retry_milliseconds <= 3_000
     assert snapshot.kind == "snapshot"
     served.on_loop(HUB.drain)
-    assert 0 <= next(stream).retry_milliseconds <= 5_000
     with pytest.raises(grpc.RpcError) as ended:
-        next(stream)
+        for last in stream:  # noqa: B007 - the last one is looked at
+            # Before it a busy machine may have said once more how old the snapshot is.
+            pass
+    assert 0 <= last.retry_milliseconds <= 5_000
     assert ended.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
