@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from benchmarks.processes import until
 from benchmarks.world import ROOT
 
 KILL_EVERY_SECONDS = 3.0
+_READY = 2.0
 # Of so many kills one is of the whole worker.
 KILLS_A_WORKER = 40
 # Of each hundred attempts to a wild receiver.
@@ -98,7 +99,9 @@ class Worker:
         if self._process.poll() is not None:
             # It gives up where a process dies before it is ready.
             self.__enter__()
-        children = psutil.Process(self._process.pid).children()
+        # One that has just come may not be ready, and a worker whose processes die before they are gives up.
+        now = time.time()
+        children = [each for each in psutil.Process(self._process.pid).children() if now - each.create_time() > _READY]
         if children:
             chance.choice(children).kill()
         return bool(children)
@@ -193,6 +196,18 @@ class Judge:
         return found
 
 
+class Progress:
+    """A line every half minute, for whoever waits."""
+
+    def __init__(self, say: Callable[[], str]) -> None:
+        self._say, self._next = say, 0.0
+
+    def tell(self) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + 30
+            print(self._say(), flush=True)
+
+
 def chaos(variables: dict[str, str], count: int, rate: float) -> list[str]:
     from integrations.testing import receiving  # noqa: PLC0415 - after setup
 
@@ -202,8 +217,14 @@ def chaos(variables: dict[str, str], count: int, rate: float) -> list[str]:
         run.add_webhooks()
         judge, writer = Judge(run), threading.Thread(target=run.write, args=(count, rate))
 
+        progress = Progress(lambda: f"{len(run.committed):,} written; {taken()}")
+
+        def taken() -> str:
+            return ", ".join(f"{path}: {len(judge.taken[path]):,}" for path in alive)
+
         def is_over() -> bool:
             judge.look()
+            progress.tell()
             return not writer.is_alive() and all(len(judge.taken[path]) > count for path in alive)
 
         run.change(0)
@@ -211,7 +232,7 @@ def chaos(variables: dict[str, str], count: int, rate: float) -> list[str]:
         begun = time.monotonic()
         with _kills(worker) as kills:
             writer.start()
-            until(is_over, seconds=count / rate * 4 + 300)
+            until(is_over, seconds=count / rate * 12 + 300)
         seconds = time.monotonic() - begun
         judge.look()
     lines = [
