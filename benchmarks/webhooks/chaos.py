@@ -22,8 +22,8 @@ KILL_EVERY_SECONDS = 3.0
 _READY = 2.0
 # Of so many kills one is of the whole worker.
 KILLS_A_WORKER = 40
-# Of each hundred attempts to a wild receiver.
-WILD = ["500"] * 4 + ["redirect"] * 2 + ["garbage"] * 2 + ["close"] + ["hang"] + ["ok"] * 90
+# Of each two hundred attempts to a wild receiver.
+WILD = ["500"] * 2 + ["redirect"] * 2 + ["garbage"] * 2 + ["close"] + ["hang"] + ["ok"] * 192
 PATHS = {"/wild-1": WILD, "/wild-2": WILD, "/good": ["ok"], "/dead": ["hang"]}
 
 
@@ -141,14 +141,14 @@ def _kills(worker: Worker) -> Iterator[Counter[str]]:
 
 
 @contextmanager
-def _beat() -> Iterator[None]:
+def _beat(seconds: float = 5.0) -> Iterator[None]:
     """What the scheduler does for webhooks."""
     from integrations.tasks import look_for_webhooks  # noqa: PLC0415 - after setup
 
     done = threading.Event()
 
     def ask() -> None:
-        while not done.wait(5):
+        while not done.wait(seconds):
             look_for_webhooks.apply_async()
 
     thread = threading.Thread(target=ask)
@@ -213,7 +213,7 @@ def chaos(variables: dict[str, str], count: int, rate: float) -> list[str]:
 
     run = Run("chaos", PATHS)
     alive = [path for path in run.paths if path != "/dead"]
-    with receiving(run.receiver), Worker(variables, "--hurried") as worker, _beat():
+    with receiving(run.receiver), Worker(variables, "--hurried") as worker, _beat(0.5):
         run.add_webhooks()
         judge, writer = Judge(run), threading.Thread(target=run.write, args=(count, rate))
 
@@ -238,7 +238,7 @@ def chaos(variables: dict[str, str], count: int, rate: float) -> list[str]:
     lines = [
         f"{count:,} changes of a flag at {rate:g}/s, in {seconds:.0f} s. Of a worker with two processes one was killed "
         f"every {KILL_EVERY_SECONDS:g} s ({kills['processes']} kills), {kills['workers']} times all of it. Pauses "
-        "and time-outs are a tenth of production's. Of 100 attempts two receivers answer 4 with 500, 2 redirect, 2 "
+        "and time-outs are a tenth of production's. Of 200 attempts two receivers answer 2 with 500, 2 redirect, 2 "
         "send garbage, 1 nothing, and 1 hangs; one answers all, one none.",
         "",
         "| receiver | attempts | events taken | taken twice | out of order | later than 2 s | p50 | p99 |",
