@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from approvals import services
 from approvals.models import ChangeRequest
+from approvals.services.publishing import publish_by_itself
 from approvals.tests.conftest import HALF, ONE
 from audit.models import Entry
 from tenancy.testing import ALICE
@@ -65,6 +66,19 @@ def test_freeze__that_goes_on__holds_it_and_tells_once(desk, due):
     assert not published_by_now(due)
     assert due.due_at is None
     assert Entry.objects.filter(action="change_request.held").count() == 1
+
+
+def test_request__given_a_time_while_the_schedule_looks_at_it__keeps_that_time(desk, due):
+    desk.policy(requiredApprovals=2)
+    ChangeRequest.objects.update(publish_at=None, is_automatic=True)
+    read = ChangeRequest.objects.get(pk=due.pk)
+    moment = timezone.now() + timedelta(days=1)
+    ChangeRequest.objects.update(publish_at=moment, due_at=moment)
+
+    publish_by_itself(read)
+
+    due.refresh_from_db()
+    assert due.due_at == moment
 
 
 def test_policy__that_asks_no_more__publishes_what_waited_for_it(desk):

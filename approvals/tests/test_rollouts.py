@@ -11,7 +11,7 @@ from approvals import services
 from experiments import services as experiments
 from flags.models import FlagConfig
 from flags.selectors import get_config
-from flags.services import gate
+from flags.services import gate, update_flag
 from rollouts import services as rollouts
 from rollouts.executor import plans as executor
 from rollouts.executor import schedules
@@ -70,6 +70,24 @@ def test_start__where_a_policy_asks_by_impact__is_asked_about_by_its_last_step(
     with pytest.raises(gate.Refused, match="moves up to 70 % of the users"):
         rollouts.start_plan(actor=ALICE, environment=environment, key=KEY)
     assert _share(environment) == 1000
+
+
+def test_start__of_a_plan_that_ends_for_good__asks_where_else_its_tag_goes(
+    environment: Environment, staging: Environment, make_flag: Callable[..., FlagConfig]
+) -> None:
+    make_flag(KEY, rollout=[{"variant": "treatment", "percent": 10}])
+    content: dict[str, Any] = {"variant": "treatment", "steps": STEPS}
+    update_flag(actor=ALICE, environment=staging, key=KEY, payload={"enabled": True}, version=None)
+    services.set_policy(actor=ALICE, environment=environment, payload={"requiredApprovals": 1}, version=None)
+    rollouts.save_plan(actor=ALICE, environment=staging, key=KEY, payload=content)
+    rollouts.start_plan(actor=ALICE, environment=staging, key=KEY)
+    rollouts.cancel_plan(actor=ALICE, environment=staging, key=KEY)
+
+    lasting = {**content, "steps": [{"percent": 80}, {"percent": 100, "after": "P1D"}], "then": "make_permanent"}
+    rollouts.save_plan(actor=ALICE, environment=staging, key=KEY, payload=lasting)
+    with pytest.raises(gate.Refused, match="production asks for 1 approval"):
+        rollouts.start_plan(actor=ALICE, environment=staging, key=KEY)
+    assert get_plan(staging, KEY).state == "draft"
 
 
 def test_release__of_a_winner__is_asked_about_as_one_change(

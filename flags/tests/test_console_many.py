@@ -154,12 +154,13 @@ def test_copy__of_several__asks_where_then_shows_it_then_does_it_in_slices(conso
     assert "was changed since this page was opened" in refused.text
     assert "Finished: 1 copied" in console_editor.get(first.url).text
     # What was sent before a part was done, by a page that was loaded meanwhile, repeats nothing.
-    late = console_editor.post(address, {**hidden, "failures": "[]", "reason": ""}, headers={"HX-Request": "true"})
-    assert "Finished: 1 copied, 1 left as they are." in late.text
-    other = console_editor.get(first.url.replace("copy-many", "archive-many"), follow=True)
-    assert "What was shown here is over." in other.text
     again = send(console_editor, "copy_many", configs[1:], to=acme.production.key, look="")
     seen = re.search(r'name="seen" value="([\d,]+)"', again.text)[1]
+    sent = {**hidden, "seen": seen, "failures": "[]", "reason": ""}
+    assert "Finished: 1 copied, 1 left" in console_editor.post(address, sent, headers={"HX-Request": "true"}).text
+    assert Entry.objects.filter(action="flag.copied").count() == 1
+    other = console_editor.get(first.url.replace("copy-many", "archive-many"), follow=True)
+    assert "What was shown here is over." in other.text
     send(console_editor, "copy_many", configs[1:], to=acme.production.key, seen=seen)
 
     assert there(configs[0], acme.production).is_enabled

@@ -6,7 +6,7 @@ from audit.actors import Actor
 from rollouts.documents import PLAN_FIELDS, plan_export
 from rollouts.models import RolloutPlan
 from rollouts.selectors import plans
-from rollouts.services.plans import save_plan
+from rollouts.services.plans import is_same, save_plan
 from tenancy.errors import Conflict
 from tenancy.models import Environment
 
@@ -25,8 +25,7 @@ def put(actor: Actor, environment: Environment, item: dict[str, Any], *, keeps_e
     if found is not None and keeps_existing:
         return "kept"
     if found is not None:
-        there = plan_export(found)
-        if there == {"key": item["key"], **sent}:
+        if is_same(found, {"flagKey": item["key"], **sent}):
             return "unchanged"
         if found.state != RolloutPlan.State.DRAFT:
             raise Conflict(

@@ -48,9 +48,10 @@ def save_plan(
     if existing is not None:
         if existing.plan.state != _State.DRAFT:
             raise in_progress(existing)
-        before = plan_resource(get_plan(environment, key))
-        if version is None and _is_same(environment, key, payload):
-            return get_plan(environment, key), False
+        there = get_plan(environment, key)
+        before = plan_resource(there)
+        if version is None and is_same(there, payload):
+            return there, False
         if version is None:
             raise Invalid(
                 "There is a plan already. Send the version that you read, so that nobody's change is overwritten.",
@@ -87,10 +88,10 @@ def save_plan(
     return saved, existing is None
 
 
-def _is_same(environment: Environment, key: str, payload: Mapping[str, Any]) -> bool:
-    """Whether it is the plan that is there, as a file has it."""
-    there = plan_file(get_plan(environment, key))
-    return {name: value for name, value in payload.items() if value} | {"flagKey": key} == there
+def is_same(plan: RolloutPlan, payload: Mapping[str, Any]) -> bool:
+    """Whether it is the plan's content, as a file has it."""
+    there = plan_file(plan)
+    return {"flagKey": there["flagKey"]} | {name: value for name, value in payload.items() if value} == there
 
 
 @transaction.atomic

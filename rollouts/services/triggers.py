@@ -180,7 +180,7 @@ def _perform(actor: Actor, trigger: Trigger) -> str:
         try:
             act(actor=actor, environment=environment, key=key, reason=reason)
         except Conflict as refusal:
-            # Somebody was quicker, and has the flag in hand. The trigger's page says so.
+            # Somebody was quicker, and has the flag in hand. A call again would find the same.
             return refusal.problems[0].detail
     return ""
 

@@ -183,6 +183,23 @@ def test_trigger__rolls_a_plan_back(editor: Caller) -> None:
     assert editor.get(PLAN).json()["state"] == "rolled_back"
 
 
+def test_trigger__of_a_plan_whose_share_others_changed__is_told_why_it_does_nothing(editor: Caller) -> None:
+    made = editor.post("triggers", {"name": "errors", "flagKey": KEY, "act": "roll_back_plan"}).json()
+    editor.put(PLAN, {"variant": "treatment", "steps": STEPS})
+    editor.post(f"{PLAN}/start")
+    editor.post(f"{PLAN}/hold")
+    everybody = [{"variant": "treatment", "percent": 100}]
+    version = editor.get(f"flags/{KEY}").json()["version"]
+    assert editor.patch(f"flags/{KEY}", {"rollout": everybody, "version": version}).status_code == 200
+
+    answer = Caller("none").post(f"triggers/{made['token']}", {"status": "firing"})
+
+    assert (answer.status_code, answer.json()["acted"]) == (200, False)
+    assert "was changed since the plan was held" in answer.json()["why"]
+    assert editor.get(f"triggers/{made['id']}").json()["lastCalledAt"]
+    assert editor.get(PLAN).json()["state"] == "held"
+
+
 def test_export__carries_open_plans__and_an_import_saves_them(editor: Caller) -> None:
     editor.put(PLAN, {"variant": "treatment", "steps": STEPS})
     exported = editor.get("environments/production/export").json()

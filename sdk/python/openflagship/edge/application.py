@@ -17,7 +17,7 @@ from openflagship.edge.operations import Call, Operation, ofrep_json
 from openflagship.edge.processes import Peers, Place
 from openflagship.edge.settings import EdgeSettings
 from openflagship.edge.source import Source
-from openflagship.edge.streams import Places, follow
+from openflagship.edge.streams import follow
 from openflagship.wire import acknowledgements, bodies, conditional, credentials, limits, routes, sse
 from openflagship.wire.aliases import translated
 from openflagship.wire.answers import exposures_asked, ofrep_exposures_asked
@@ -64,7 +64,7 @@ class Edge:
         self._is_limited = settings.rate_limit > 0
         self._peers = None if place is None else Peers(place, self.metrics)
         self.grpc: Any = None
-        self._places = Places(settings.most_streams, settings.most_streams_per_key)
+        self._places = limits.Places(settings.most_streams, settings.most_streams_per_key)
         self._most_bytes = min(bodies.MAX_BODY_BYTES, settings.most_body_bytes or bodies.MAX_BODY_BYTES)
         self._buckets = limits.Buckets()
         self._cross_origin = CrossOrigin(settings.origins)

@@ -3,38 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from openflagship.edge.listeners import Listener
 from openflagship.wire import sse
 from openflagship.wire.asgi import AsgiRequest, Send, send_part, start_stream, watching
-from openflagship.wire.limits import too_many_streams
-
-
-class Places:
-    """How many streams are open, in all and of each key. A limit of 0 is none."""
-
-    def __init__(self, most: int, most_per_key: int) -> None:
-        self._most = most
-        self._most_per_key = most_per_key
-        self._by_key: Counter[str] = Counter()
-
-    @contextmanager
-    def taken(self, key: str) -> Iterator[None]:
-        """Hold a place; without a key, such as for a browser with a token, one of all. Raises RefusedError."""
-        if self._most and self._by_key.total() >= self._most:
-            raise too_many_streams("process", self._most)
-        if key and self._most_per_key and self._by_key[key] >= self._most_per_key:
-            raise too_many_streams("key", self._most_per_key)
-        self._by_key[key] += 1
-        try:
-            yield
-        finally:
-            self._by_key[key] -= 1
-            if not self._by_key[key]:
-                del self._by_key[key]
 
 
 async def follow(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, Final
 
 import grpc
@@ -13,36 +12,33 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from openflagship.rpc.door import peer_of
+from openflagship.wire.errors import RefusedError
+from openflagship.wire.limits import Places
 
 HEALTH: Final[str] = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _MOST: Final = 256
 _MOST_OF_ADDRESS: Final = 32
 # Of the calls that a server takes at once: the rest is for whoever has a key.
 _SHARE: Final = 4
-_TOO_MANY: Final = "Too many streams of health and reflection are open. Close some, or ask Check, which ends at once."
 
 
 class KeylessStreams:
-    """How many such streams are open, in all and of each address."""
+    """Places for such streams, in all and of each address."""
 
     def __init__(self, most_calls: int) -> None:
         """`most_calls`: what the server takes at once; 0 for any number."""
-        self._most = min(_MOST, max(1, most_calls // _SHARE)) if most_calls else _MOST
-        self._by_address: Counter[str] = Counter()
+        most = min(_MOST, max(1, most_calls // _SHARE)) if most_calls else _MOST
+        self._places = Places(most, _MOST_OF_ADDRESS, "address")
 
     @asynccontextmanager
     async def taken(self, context: Any) -> AsyncIterator[None]:
         """Hold a place. Ends the call where there is none."""
-        address, _ = peer_of(context.peer())
-        if self._by_address.total() >= self._most or self._by_address[address] >= _MOST_OF_ADDRESS:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_MANY)
-        self._by_address[address] += 1
-        try:
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._places.taken(peer_of(context.peer())[0]))
+            except RefusedError as refused:
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(refused))
             yield
-        finally:
-            self._by_address[address] -= 1
-            if not self._by_address[address]:
-                del self._by_address[address]
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # its package has no types

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -109,3 +112,28 @@ class Buckets:
         """`spend` with everything that an answer says about it."""
         is_allowed, level = self.spend(caller, limit_per_minute)
         return Verdict(is_allowed, limit_per_minute, level)
+
+
+class Places:
+    """How many streams are open, in all and of each key, or of each of another kind. A limit of 0 is none."""
+
+    def __init__(self, most: int, most_per_key: int, kind: str = "key") -> None:
+        self._most = most
+        self._most_per_key = most_per_key
+        self._kind = kind
+        self._by_key: Counter[str] = Counter()
+
+    @contextmanager
+    def taken(self, key: str) -> Iterator[None]:
+        """Hold a place; without a key, such as for a browser with a token, one of all. Raises RefusedError."""
+        if self._most and self._by_key.total() >= self._most:
+            raise too_many_streams("process", self._most)
+        if key and self._most_per_key and self._by_key[key] >= self._most_per_key:
+            raise too_many_streams(self._kind, self._most_per_key)
+        self._by_key[key] += 1
+        try:
+            yield
+        finally:
+            self._by_key[key] -= 1
+            if not self._by_key[key]:
+                del self._by_key[key]

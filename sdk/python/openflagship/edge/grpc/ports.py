@@ -17,7 +17,6 @@ from openflagship.edge.grpc.settings import GrpcAddress
 from openflagship.edge.metrics import Metrics
 from openflagship.edge.settings import EdgeSettings
 from openflagship.edge.source import Source
-from openflagship.edge.streams import Places
 from openflagship.rpc import flagd
 from openflagship.rpc.affected import Changes
 from openflagship.rpc.connect import ConnectApplication
@@ -28,6 +27,7 @@ from openflagship.wire import credentials
 from openflagship.wire.answers import Responder
 from openflagship.wire.asgi import AsgiRequest
 from openflagship.wire.errors import RefusedError
+from openflagship.wire.limits import Places
 
 if TYPE_CHECKING:
     import grpc
