@@ -3,6 +3,7 @@
 import os
 
 from celery import Celery, signals
+from django.conf import settings
 from django.core.management import call_command
 
 from flagship.servers.task_delivery import install
@@ -15,6 +16,12 @@ app.autodiscover_tasks()
 # In a room of its app.
 app.autodiscover_tasks(["tenancy.privacy"])
 install(app)
+
+
+@signals.worker_init.connect
+def _step_back(**_about: object) -> None:
+    """A task may wait for a moment where an evaluation, which has a caller who waits, needs the same cores."""
+    os.nice(settings.WORKER_NICENESS)
 
 
 @signals.worker_init.connect

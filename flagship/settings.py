@@ -224,6 +224,8 @@ CELERY_TASK_ACKS_LATE = CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_TIME_LIMIT = 3600
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CONCURRENCY = int(_number("WORKER_CONCURRENCY", 1, low=1, high=256))
+# How far a worker steps back where evaluations want the same cores.
+WORKER_NICENESS = int(_number("WORKER_NICENESS", 10, low=0, high=19))
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = "UTC"
 

@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # The tests' servers are never those of a run that happens to be going on.
 os.environ["FLAGSHIP_VAR_DIR"] = os.environ.get("FLAGSHIP_TEST_VAR_DIR", str(ROOT / "var" / "test"))
 os.environ["POLL_SECONDS"] = "0.2"
+# Beside as many tests as there are cores, a worker that steps back would hardly run.
+os.environ["WORKER_NICENESS"] = "0"
 # One name for the whole run, handed to the workers that the controller starts.
 RUN = os.environ.setdefault("FLAGSHIP_TEST_RUN", uuid.uuid4().hex[:8])
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")

@@ -146,22 +146,43 @@ class Runtime:
 
     def apply(self, step: Step) -> bool:
         """Apply one step. Return False when steps before it are missing; a kill is obeyed even then."""
+        return self.apply_each([step])
+
+    def apply_each(self, steps: Sequence[Step]) -> bool:
+        """Apply steps as they arrived. Those that follow on one another are compiled and announced together.
+
+        Return False when steps before one of them are missing; a kill is obeyed even then.
+        """
         with self._applying:
-            current = self.environments.get(step.environment_id)
-            if current is None:
-                return False
-            if step.version <= current.version:
-                return True
-            if step.version == current.version + 1:
-                self._advance(current, [step])
-                PROPAGATION_SECONDS.observe(max(0.0, time.time() - step.at / 1000))
-                if step.is_kill:
-                    self._report(step)
-                return True
-            if step.is_kill:
-                self._obey_ahead(current, step)
-                self._report(step)
+            by_environment: dict[int, list[Step]] = {}
+            for step in steps:
+                by_environment.setdefault(step.environment_id, []).append(step)
+            return all([self._apply_to(environment_id, its) for environment_id, its in by_environment.items()])
+
+    def _apply_to(self, environment_id: int, steps: Sequence[Step]) -> bool:
+        current = self.environments.get(environment_id)
+        if current is None:
             return False
+        follow: list[Step] = []
+        ahead: list[Step] = []
+        for step in steps:
+            if step.version == current.version + len(follow) + 1:
+                follow.append(step)
+            elif step.version > current.version + len(follow):
+                ahead.append(step)
+        self._advance(current, follow)
+        now = time.time()
+        for step in follow:
+            PROPAGATION_SECONDS.observe(max(0.0, now - step.at / 1000))
+        # One that came before its turn may have come in its turn as well.
+        ahead = [step for step in ahead if step.version > current.version + len(follow)]
+        kills_ahead = [step for step in ahead if step.is_kill]
+        for kill in kills_ahead:
+            self._obey_ahead(self.environments[environment_id], kill)
+        for step in [*follow, *kills_ahead]:
+            if step.is_kill:
+                self._report(step)
+        return not ahead
 
     def _report(self, step: Step) -> None:
         """Report that this process obeyed a kill. The poller sends the report, so that nothing waits here."""

@@ -1,6 +1,7 @@
 """One process's configuration: steps in order, steps ahead, kills before all else, staleness."""
 
 import time
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -106,6 +107,49 @@ def test_apply__a_release_ahead_of_its_kill__is_obeyed(runtime_at, environment, 
     runtime.apply(steps[4])
 
     assert runtime.environments[environment.pk].evaluate("a", USER).reason == "DISABLED"
+
+
+def test_apply_each__consecutive_steps__are_announced_together_and_each_kill_reported(
+    runtime_at, environment, steps, monkeypatch
+):
+    runtime, announced, reported = runtime_at(1), [], []
+    runtime.observe(lambda pk, found, is_ahead: announced.append((pk, [step.version for step in found], is_ahead)))
+    monkeypatch.setattr(runtime, "_report", lambda step: reported.append(step.version))
+
+    assert runtime.apply_each([steps[1], steps[2], steps[3], steps[4], steps[5]])
+
+    assert announced == [(environment.pk, [2, 3, 4, 5], False)]
+    assert reported == [4, 5]
+    assert runtime.environments[environment.pk].document() == load_document(environment.pk)
+
+
+def test_apply_each__a_kill_behind_a_gap__is_obeyed_with_what_comes_before_the_gap(runtime_at, environment, steps):
+    runtime, announced = runtime_at(1), []
+    runtime.observe(lambda _pk, found, is_ahead: announced.append(([step.version for step in found], is_ahead)))
+
+    assert not runtime.apply_each([steps[2], steps[4]])
+
+    assert announced == [([2], False), ([4], True)]
+    assert runtime.environments[environment.pk].version == 2
+    assert runtime.environments[environment.pk].evaluate("a", USER).reason == "KILL_SWITCH"
+
+
+def test_apply_each__a_kill_that_came_twice_and_once_too_early__is_no_kill_ahead(runtime_at, environment, steps):
+    runtime = runtime_at(3)
+
+    assert runtime.apply_each([steps[5], steps[4], steps[5]])
+
+    assert runtime._kills_ahead == {}
+    assert runtime.environments[environment.pk].evaluate("a", USER).reason == "DISABLED"
+
+
+def test_apply_each__steps_of_two_environments__a_gap_in_one_leaves_the_other(runtime_at, environment, steps):
+    runtime = runtime_at(1)
+    elsewhere = replace(steps[2], environment_id=environment.pk + 1)
+
+    assert not runtime.apply_each([elsewhere, steps[2]])
+
+    assert runtime.environments[environment.pk].version == 2
 
 
 def test_apply__an_environment_not_known__asks_for_it(steps):

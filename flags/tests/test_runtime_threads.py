@@ -7,13 +7,16 @@ from contextlib import contextmanager
 import orjson
 import pytest
 from django.db import OperationalError, connection
+from django.utils import timezone
 from openflagship.engine import Context
 
 from flags import services
+from flags.models import Change
 from flags.propagation import cold_start_copy, publishing
 from flags.propagation.publishing import CHANNEL, client
 from flags.propagation.runtime import RUNTIME, Runtime
 from flags.versions import loading
+from flags.versions.loading import load_document
 from tenancy import services as tenancy
 from tenancy.authentication.keyring import KEYRING
 from tenancy.models import Credential
@@ -68,6 +71,31 @@ def test_start__works(runtime, environment, make_flag):
     assert runtime.age_seconds < SECONDS
     assert runtime.environments[environment.pk].version == 1
     until(lambda: runtime.is_redis_there and runtime.is_database_there)
+
+
+def test_listener__a_burst__is_applied_together(runtime, environment, make_flag, settings):
+    settings.POLL_SECONDS = 600
+    for number in range(3):
+        make_flag(f"flag-{number}")
+    runtime.start()
+    until(lambda: runtime.is_redis_there)
+    announced = []
+    runtime.observe(lambda _pk, steps, _ahead: announced.append([step.version for step in steps]))
+    changes = []
+    for number in range(40):
+        change = Change(
+            environment=environment, version=4 + number, kind="flag_updated", entity="flag", key=f"flag-{number % 3}"
+        )
+        change.document, change.created_at = load_document(environment.pk)["flags"][change.key], timezone.now()
+        changes.append(change)
+
+    # Whoever applies the first of them waits until all are there.
+    with runtime._applying:
+        publishing.publish_changes(changes)
+
+    until(lambda: runtime.environments[environment.pk].version == 43)
+    assert [version for together in announced for version in together] == list(range(4, 44))
+    assert len(announced) <= 3
 
 
 def test_listener__without_a_poll__hears_a_kill_and_its_release(runtime, environment, make_flag, settings):

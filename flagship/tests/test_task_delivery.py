@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from celery import Celery
 from django.conf import settings
@@ -46,6 +47,7 @@ def worker(tmp_path) -> Iterator:
         "DJANGO_SETTINGS_MODULE": "flagship.settings",
         "PYTHONPATH": f"{tmp_path}:{settings.BASE_DIR}:{os.environ.get('PYTHONPATH', '')}",
         "REDIS_PREFIX": prefix,
+        "WORKER_NICENESS": "1",
     }
     started: list[subprocess.Popen] = []
 
@@ -77,7 +79,9 @@ def test_task__its_child_and_then_its_worker_are_killed__runs_again_each_time_an
 
     first = worker()
     assert wait_until(lambda: len(lines()) == 1, seconds=120), (tmp_path / "worker.log").read_text()
-    os.kill(int(lines()[0].split()[0]), 9)
+    child = psutil.Process(int(lines()[0].split()[0]))
+    assert child.nice() == min(psutil.Process().nice() + 1, 19)
+    child.kill()
     assert wait_until(lambda: len(lines()) == 2, seconds=60), (tmp_path / "worker.log").read_text()
 
     first.kill()
