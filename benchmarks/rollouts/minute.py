@@ -5,8 +5,10 @@ measured before it on a system at rest, and beside the steps.
 """
 
 import argparse
+import multiprocessing
 import sys
-import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
 from copy import copy
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,9 +43,13 @@ def main() -> None:
             bodies = [orjson.dumps({"flagKey": key, "userId": f"user-{turn}"}) for turn, key in enumerate(keys * 20)]
             requests = [("/api/evaluate", body) for body in bodies]
             target = Target("web", PORT, requests, (pid,), {"Authorization": f"Bearer {secret}"})
-            offered(target, options.rate, 5)
-            before = offered(target, options.rate, options.seconds)
-            beside, late = _take(variables, target, options)
+            # Callers have a process of their own: this one asks how far the plans are, which would delay them.
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as callers:
+                callers.submit(offered, target, options.rate, 5).result()
+                before = callers.submit(offered, target, options.rate, options.seconds).result()
+                beside, late = _take(
+                    variables, options, lambda: callers.submit(offered, target, options.rate, options.seconds)
+                )
     _report(options, before, beside, late)
 
 
@@ -90,7 +96,9 @@ def seed(plans: int, projects: int) -> tuple[str, list[str]]:
     return secret, keys
 
 
-def _take(variables: dict[str, str], target: Target, options: Any) -> tuple[Reading, list[float]]:
+def _take(
+    variables: dict[str, str], options: Any, call: Callable[[], "Future[Reading]"]
+) -> tuple[Reading, list[float]]:
     """Let all plans be due at once; return what callers saw, and how late each step was, in seconds."""
     from flagship.celery import app  # noqa: PLC0415 - after setup
     from rollouts.clock import database_now  # noqa: PLC0415 - likewise
@@ -104,15 +112,12 @@ def _take(variables: dict[str, str], target: Target, options: Any) -> tuple[Read
         until(lambda: bool(app.control.ping(timeout=1)), seconds=120)
         due_at = database_now() + timedelta(seconds=2)
         RolloutPlan.objects.update(due_at=due_at, entered_at=due_at - timedelta(hours=1))
-        readings: list[Reading] = []
-        callers = threading.Thread(target=lambda: readings.append(offered(target, options.rate, options.seconds)))
-        callers.start()
+        calls = call()
         late = _wait_for(due_at, options.plans)
-        callers.join()
+        return calls.result(), late
     finally:
         stop(beat)
         stop(worker)
-    return readings[0], late
 
 
 def _wait_for(due_at: datetime, plans: int) -> list[float]:

@@ -2,12 +2,13 @@
 
 import json
 import queue
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from flagship.tests.stack import Stack, eventually, running_edge
 from tenancy.testing import ALICE
 
 HERE = Path(__file__).parent
+CLIENTS = HERE / "flagd_clients"
 # What flagd's own test bed asks of a provider in RPC mode beyond the evaluation rows: errors, empty values, and a flag
 # that is off, which here has its off variant.
 FURTHER = [
@@ -137,7 +139,7 @@ def _further():
     yield {"key": "off", "enabled": False}
 
 
-def _asks_all(provider, way, *, port, secret, kill, release):
+def _asks_all(provider, way, *, port, secret, kill, release, tells_of_cuts=True):
     """The rows, kills, and a kill while the way to the server at `port` is cut."""
     results = provider.ask(*ROWS)
     compared = ("value", "variant", "reason", "errorCode")
@@ -155,7 +157,8 @@ def _asks_all(provider, way, *, port, secret, kill, release):
 
     _hears_kills_within_a_second(provider, kill, release)
     way.cut()
-    provider.heard("stale")
+    if tells_of_cuts:
+        provider.heard("stale")
     kill()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         served = Calls(channel, secret)
@@ -210,13 +213,12 @@ def test_python_provider__every_row_a_kill_and_a_cut__is_answered_by_what_is_ser
         _asks_all(provider, way, port=served.port, secret=secret, kill=kill, release=release)
 
 
-@pytest.mark.node
-@pytest.mark.processes
-@pytest.mark.xdist_group("stack")
-def test_node_provider__through_an_edge__is_answered_by_what_is_served_now(stack: Stack, packages: Path):
+@contextmanager
+def _edge(stack: Stack, connect: str = ""):
+    """An edge with the rows' flags, the port of its gRPC, and how the flag that is kept is killed and released there."""
     for flag in (*map(as_payload, FLAGS), *_further()):
         created = stack.manage("POST", "/api/flags", flag)
-        assert created.status in {200, 201}, created.data
+        assert created.status in {200, 201, 409}, created.data
     last = [*_further()][-1]["key"]
     eventually(
         lambda: all(stack.call("POST", f"/ofrep/v1/evaluate/flags/{last}", {}).status == 200 for _ in range(20)),
@@ -232,16 +234,56 @@ def test_node_provider__through_an_edge__is_answered_by_what_is_served_now(stack
         "FLAGSHIP_EDGE_URL": stack.demo["baseUrl"],
         "FLAGSHIP_EDGE_STREAM_URL": stack.demo["streamUrl"],
         "FLAGSHIP_EDGE_KEYS": stack.demo["serverKey"],
-        "FLAGSHIP_EDGE_GRPC": f"127.0.0.1:{port}",
+        "FLAGSHIP_EDGE_GRPC": f"127.0.0.1:{port}{connect}",
     }
+    kill, release = partial(act, "kill", {"variant": "other"}), partial(act, "kill/release")
+    with running_edge(**about):
+        yield {"port": port, "secret": None, "kill": kill, "release": release}
+
+
+# The provider's stream carries no key, and on the edge's own machine nobody needs one.
+@pytest.mark.node
+@pytest.mark.processes
+@pytest.mark.xdist_group("stack")
+def test_node_provider__through_an_edge__is_answered_by_what_is_served_now(stack: Stack, packages: Path):
     with (
-        running_edge(**about),
-        closing(Cut(port)) as way,
-        # This provider's stream carries no key, and on the edge's own machine nobody needs one.
+        _edge(stack) as about,
+        closing(Cut(about["port"])) as way,
         closing(Asker(["node", "flagd.mjs"], packages, way.port, "")) as provider,
     ):
-        kill, release = partial(act, "kill", {"variant": "other"}), partial(act, "kill/release")
-        _asks_all(provider, way, port=port, secret=None, kill=kill, release=release)
+        _asks_all(provider, way, **about)
+
+
+@pytest.mark.go
+@pytest.mark.processes
+@pytest.mark.xdist_group("stack")
+def test_go_provider__over_connect__is_answered_by_what_is_served_now(stack: Stack, tmp_path: Path):
+    program = tmp_path / "client"
+    subprocess.run(["go", "build", "-o", program, "."], cwd=CLIENTS / "go", check=True, timeout=600)
+    connect = free_port()
+    with (
+        _edge(stack, connect=f",connect:127.0.0.1:{connect}") as about,
+        closing(Cut(connect)) as way,
+        closing(Asker([str(program)], tmp_path, way.port, "")) as provider,
+    ):
+        _asks_all(provider, way, **about, tells_of_cuts=False)
+
+
+@pytest.mark.maven
+@pytest.mark.processes
+@pytest.mark.xdist_group("stack")
+def test_java_provider__through_an_edge__is_answered_by_what_is_served_now(stack: Stack, tmp_path: Path):
+    folder = tmp_path / "client"
+    shutil.copytree(CLIENTS / "java", folder)
+    goals = ["compile", "dependency:build-classpath", "-Dmdep.outputFile=classpath"]
+    subprocess.run(["mvn", "-q", "-B", *goals], cwd=folder, check=True, timeout=600)
+    classes = f"target/classes:{(folder / 'classpath').read_text()}"
+    with (
+        _edge(stack) as about,
+        closing(Cut(about["port"])) as way,
+        closing(Asker(["java", "-cp", classes, "Client"], folder, way.port, "")) as provider,
+    ):
+        _asks_all(provider, way, **about)
 
 
 def _told(name: str, value: object) -> object:

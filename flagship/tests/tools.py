@@ -2,7 +2,8 @@
 
 Loaded by `make test`. Chromium (`browser`), Node (`node`), each version of Node that the SDK is held to (`node_20` and
 so on; npm brings them), Go (`go`), PgBouncer (`pgbouncer`) and Alertmanager (`alertmanager`) must be there under CI.
-Network namespaces (`namespaces`) need root and a container that allows them, which no installation brings.
+Network namespaces (`namespaces`) need root and a container that allows them, which no installation brings. Maven
+(`maven`), for one test of another's client, is used where it is there.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ TOOLS = {
     "alertmanager": "Alertmanager",
 }
 NAMESPACES = "network namespaces"
+MAVEN = "Maven with Java 17 or newer"
 _ALERTMANAGERS = ("prometheus-alertmanager", "alertmanager")
 
 
@@ -74,7 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if apart and not can_make_namespaces():
         for item in apart:
             item.add_marker(pytest.mark.skip(reason=f"no {NAMESPACES} here"))
-    for mark, tool in missing().items():
+    for mark, tool in {**missing(), **({} if shutil.which("mvn") else {"maven": MAVEN})}.items():
         for item in items:
             if item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.skip(reason=f"no {tool} here"))
@@ -82,8 +84,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = terminalreporter.getreports("skipped")
-    for tool in (*missing().values(), NAMESPACES):
+    for tool in (*missing().values(), NAMESPACES, MAVEN):
         count = sum(f"no {tool} here" in str(report.longrepr) for report in reports)
-        if tool == NAMESPACES and count == 0:
+        if tool in {NAMESPACES, MAVEN} and count == 0:
             continue
         terminalreporter.section(f"NOT RUN: {count} tests need {tool}, which this machine lacks", yellow=True)
