@@ -157,7 +157,8 @@ class Runtime:
             by_environment: dict[int, list[Step]] = {}
             for step in steps:
                 by_environment.setdefault(step.environment_id, []).append(step)
-            return all([self._apply_to(environment_id, its) for environment_id, its in by_environment.items()])
+            complete = [self._apply_to(environment_id, its) for environment_id, its in by_environment.items()]
+            return all(complete)
 
     def _apply_to(self, environment_id: int, steps: Sequence[Step]) -> bool:
         current = self.environments.get(environment_id)

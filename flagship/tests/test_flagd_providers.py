@@ -215,7 +215,7 @@ def test_python_provider__every_row_a_kill_and_a_cut__is_answered_by_what_is_ser
 
 @contextmanager
 def _edge(stack: Stack, connect: str = ""):
-    """An edge with the rows' flags, the port of its gRPC, and how the flag that is kept is killed and released there."""
+    """An edge with the rows' flags, the port of its gRPC, and how the flag that is kept is killed and released."""
     for flag in (*map(as_payload, FLAGS), *_further()):
         created = stack.manage("POST", "/api/flags", flag)
         assert created.status in {200, 201, 409}, created.data
