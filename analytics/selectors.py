@@ -48,7 +48,7 @@ __all__ = [
     "bots_first_seen",
     "converted_units",
     "distribution",
-    "event_counts",
+    "event_count",
     "events",
     "exact_flag_exposures",
     "exposure_summary",
@@ -177,9 +177,9 @@ def events(
     return store().events(environment_id, event_name, since, until, value_property)
 
 
-def event_counts(environment_id: int, event_name: str, since: datetime) -> tuple[int, int]:
-    """Events of one name since then, and the units behind them."""
-    return store().event_counts(environment_id, event_name, since)
+def event_count(environment_id: int, event_name: str, since: datetime) -> int:
+    """Events of one name since then."""
+    return store().event_count(environment_id, event_name, since)
 
 
 def last_conversions(environment_id: int, event_names: Sequence[str]) -> dict[str, date]:

@@ -98,8 +98,8 @@ class ExperimentReader(Protocol):
         """Return the UTC day of each event name's latest conversion; names that never had one are left out."""
         ...
 
-    def event_counts(self, environment_id: int, event_name: str, since: datetime) -> tuple[int, int]:
-        """Return the number of events of one name since then and of the units behind them, bots left out."""
+    def event_count(self, environment_id: int, event_name: str, since: datetime) -> int:
+        """Return the number of events of one name since then, bots left out."""
         ...
 
     def last_received(self, period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:

@@ -45,8 +45,8 @@ def test_events__of_one_name__come_in_the_order_of_their_ids() -> None:
         ("bob", NOON, NOON + HOUR, None),
     ]
     assert len(list(selectors.events(ENV, "purchase", NOON))) == 3
-    assert selectors.event_counts(ENV, "purchase", NOON) == (3, 3)
-    assert selectors.event_counts(ENV, "nothing", NOON) == (0, 0)
+    assert selectors.event_count(ENV, "purchase", NOON) == 3
+    assert selectors.event_count(ENV, "nothing", NOON) == 0
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def add_events(experiment: Any, start: datetime, *, events: int, units: int) -> 
             cursor.execute(statement, {})
         cursor.execute("RESET work_mem")
         # The phase was opened over few events, and asking again would change nothing: these came past the ingest.
-        for table in ("exposure_phases", "first_exposures", "cohort_changes"):
+        for table in ("exposure_phases", "first_exposures", "cohort_changes", "cohort_sizes"):
             cursor.execute(f"DELETE FROM {table} WHERE experiment = %s", [experiment.key])
         # An installation whose usage has been counted for years.
         cursor.execute("UPDATE django_migrations SET applied = %s WHERE app = 'analytics'", [_LONG_AGO])

@@ -76,7 +76,7 @@ def estimate(experiment: Experiment) -> DurationEstimate:
     place, metric = (experiment.environment_id, experiment.config.flag.key), experiment.primary_metric
     kind = metric_type(metric)
     seen, converted = events.converted_units(*place, since, until, event_name=metric.event_name, window=kind.window)
-    recent_events, _ = events.event_counts(experiment.environment_id, metric.event_name, since)
+    recent_events = events.event_count(experiment.environment_id, metric.event_name, since)
     audience = None
     if experiment.audience and seen:
         audience = recent_audience(experiment.environment, place[1], experiment.audience, since)

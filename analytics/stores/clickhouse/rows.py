@@ -50,10 +50,10 @@ class ClickHouseRows:
         rows = self._rows(sql.LAST_CONVERSIONS, parameters)
         return {event_name: _EPOCH + timedelta(days=int(day)) for event_name, day in rows}
 
-    def event_counts(self, environment_id: int, event_name: str, since: datetime) -> tuple[int, int]:
+    def event_count(self, environment_id: int, event_name: str, since: datetime) -> int:
         parameters = {"environment_id": environment_id, "event_name": event_name, "since": unix_ms(since)}
-        ((events, units),) = self._rows(sql.EVENT_COUNTS, parameters)
-        return int(events), int(units)
+        ((events,),) = self._rows(sql.EVENT_COUNT, parameters)
+        return int(events)
 
     def flag_units(
         self, environment_id: int, flag_key: str, since: datetime, until: datetime

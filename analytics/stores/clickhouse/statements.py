@@ -185,8 +185,8 @@ WHERE environment_id = {{environment_id:Int64}} AND event_name = {{event_name:St
   AND occurred_ms >= {{since:Int64}} AND occurred_ms < {{until:Int64}}
 ORDER BY toString(event_id)
 """  # noqa: S608 - fixed text
-EVENT_COUNTS = """
-SELECT count(), uniqExact(unit_id) FROM conversions FINAL
+EVENT_COUNT = """
+SELECT count() FROM conversions FINAL
 WHERE environment_id = {environment_id:Int64} AND event_name = {event_name:String} AND NOT is_bot
   AND occurred_ms >= {since:Int64}
 """

@@ -43,12 +43,18 @@ WHERE last.hour IS NOT NULL ORDER BY wanted.flag_key, last.hour DESC, place.numb
 """
 
 
+# The hours in which it was exposed: other flags may have most of a window's events.
+_EXPOSED = """
+SELECT min(hour), max(hour) + interval '1 hour' FROM flag_exposure_hours
+WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s
+  AND hour >= date_trunc('hour', %(since)s::timestamptz, 'UTC') AND hour < %(until)s
+"""
 # The users are few beside the events, so their first exposures are found once.
 _CONVERTED = """
 WITH seen AS MATERIALIZED (
     SELECT unit_id, min(occurred_at) AS first_at FROM exposures
     WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND NOT is_bot
-      AND occurred_at >= %(since)s AND occurred_at < %(until)s
+      AND occurred_at >= greatest(%(since)s, %(first)s) AND occurred_at < least(%(until)s, %(last)s)
     GROUP BY unit_id
 )
 SELECT (SELECT count(*) FROM seen), count(DISTINCT seen.unit_id)
@@ -89,8 +95,12 @@ class PostgresFlags:
         event_name: str,
         window: timedelta,
     ) -> tuple[int, int]:
-        parameters = {"environment_id": environment_id, "flag_key": flag_key, "event_name": event_name}
-        ((users, converted),) = selected(_CONVERTED, {**parameters, "since": since, "until": until, "window": window})
+        about = {"environment_id": environment_id, "flag_key": flag_key, "since": since, "until": until}
+        ((first, last),) = selected(_EXPOSED, about)
+        if first is None:
+            return 0, 0
+        hours = {"first": first, "last": last}
+        ((users, converted),) = selected(_CONVERTED, {**about, **hours, "event_name": event_name, "window": window})
         return users, converted
 
     def variants_seen(self, environment_id: int, since: datetime) -> list[tuple[str, str, int]]:

@@ -107,8 +107,8 @@ WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND NOT is
   AND CASE WHEN %(rule_id)s = '' THEN reason IN ('ROLLOUT', 'DEFAULT') ELSE rule_id = %(rule_id)s END
 GROUP BY unit_id HAVING count(DISTINCT variant) = 1 ORDER BY unit_id
 """
-_COUNTS = """
-SELECT count(*), count(DISTINCT unit_id) FROM conversions
+_COUNT = """
+SELECT count(*) FROM conversions
 WHERE environment_id = %(environment_id)s AND event_name = %(event_name)s AND NOT is_bot AND occurred_at >= %(since)s
 """
 
@@ -168,10 +168,10 @@ class PostgresRows:
             cursor.execute(_LAST_CONVERSIONS, {"environment_id": environment_id, "event_names": list(event_names)})
             return dict(cursor.fetchall())
 
-    def event_counts(self, environment_id: int, event_name: str, since: datetime) -> tuple[int, int]:
+    def event_count(self, environment_id: int, event_name: str, since: datetime) -> int:
         parameters = {"environment_id": environment_id, "event_name": event_name, "since": since}
-        ((events, units),) = _stream(_COUNTS, parameters)
-        return events, units
+        ((events,),) = _stream(_COUNT, parameters)
+        return int(events)
 
     def flag_units(
         self, environment_id: int, flag_key: str, since: datetime, until: datetime
