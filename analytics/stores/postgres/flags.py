@@ -133,9 +133,12 @@ class PostgresFlags:
 
     def recent_units(self, environment_id: int, flag_key: str, since: datetime, limit: int) -> list[tuple[str, str]]:
         start = since.astimezone(UTC)
+        place = {"environment_id": environment_id, "flag_key": flag_key}
+        ((first, _),) = selected(_EXPOSED, {**place, "since": start, "until": NO_END})
+        if first is None:
+            return []
         parameters: dict[str, Any] = {
-            "environment_id": environment_id,
-            "flag_key": flag_key,
+            **place,
             "since": start,
             # Of a day that `since` cuts, only the day is known.
             "first_day": (start + _DAY - timedelta.resolution).date(),
