@@ -36,7 +36,7 @@ def write(environment):
 @pytest.fixture
 def deaf(monkeypatch):
     """This process hears nothing and polls nothing: only a reconnecting client makes it look, until `undo()`."""
-    monkeypatch.setattr(RUNTIME, "apply", lambda step: True)
+    monkeypatch.setattr(RUNTIME, "apply_each", lambda steps: True)
     monkeypatch.setattr(RUNTIME._poller, "poll", lambda: None)
     return monkeypatch
 
