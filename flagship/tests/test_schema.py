@@ -41,7 +41,7 @@ CHECKS = [
 ]
 # Few of each operation at every landing. More, before a release: `make thorough`.
 _bounded = settings(
-    max_examples=int(os.environ.get("SCHEMA_EXAMPLES", "3")),
+    max_examples=int(os.environ.get("SCHEMA_EXAMPLES", "2")),
     deadline=None,
     derandomize=True,
     database=None,

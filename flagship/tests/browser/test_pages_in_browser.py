@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 # Each takes a share of the pages, so that several processes have them at once.
 SHARES = 4
 # Of so many pages one is judged in each look; `make thorough` judges all.
-SPARING = int(os.environ.get("PAGES_SPARING", "3"))
+SPARING = int(os.environ.get("PAGES_SPARING", "4"))
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 # What is in the middle of fading would be judged by a colour that nobody reads.
 STAND_STILL = """
