@@ -3,15 +3,18 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, cast
 
-from django.contrib.admin import SimpleListFilter
+from django.contrib.admin import SimpleListFilter, helpers
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern
-from unfold.admin import ModelAdmin
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin, checkbox
+from unfold.decorators import display
 from unfold.templatetags import unfold_list
 from unfold.views import ChangeList
 
@@ -32,6 +35,12 @@ def _headers_once(listed: ChangeList) -> list[dict[str, Any]]:
 
 
 unfold_list.result_headers = _headers_once
+
+
+@cache
+def _checkbox() -> str:
+    """The theme's box that selects a row, made once, with a place for the row's key."""
+    return checkbox.render(helpers.ACTION_CHECKBOX_NAME, "{}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,10 @@ class ConsoleAdmin(ModelAdmin):
     empty: ClassVar[EmptyList | None] = None
     # Whether a new object is made in an environment, or in its project: the address of the page names it.
     is_added_in_environment = False
+
+    @display(description=getattr(ModelAdmin.action_checkbox, "short_description"))  # noqa: B009 - set by the theme
+    def action_checkbox(self, obj: Model) -> str:
+        return format_html(_checkbox(), obj.pk)
 
     def create(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002 - a hook
         """Show the page of a new object to people whom `has_add_permission` lets in."""

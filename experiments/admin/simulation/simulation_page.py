@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
-from django.utils.html import format_html_join
+from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 from experiments.admin.simulation.simulation_slices import (
@@ -134,8 +134,9 @@ def _flag_options(environment: Environment, chosen: str) -> SafeString:
     """Put together here, since the template's own loop takes a fifth of a second for ten thousand."""
     live = environment.flag_configs.filter(flag__is_archived=False)
     keys = live.order_by("flag__key").values_list("flag__key", flat=True)
-    marks = {True: mark_safe(" selected"), False: ""}
-    return format_html_join("\n", "<option{}>{}</option>", ((marks[key == chosen], key) for key in keys))
+    lines = escape("\n".join(keys)).split("\n")
+    options = (f"<option{' selected' if line == chosen else ''}>{line}</option>" for line in lines if line)
+    return mark_safe("".join(options))  # noqa: S308 - all of it is escaped, at once
 
 
 def _row(method: str, runs: Runs, effect: float) -> ForecastRow:

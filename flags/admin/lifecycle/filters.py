@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.contrib.admin import SimpleListFilter
 from django.db import OperationalError
 from django.db.models import QuerySet
+from django.db.models.expressions import RawSQL
 from django.http import HttpRequest
 
 from flags.lifecycle.overview import overview_of
@@ -37,7 +38,9 @@ class StageFilter(SimpleListFilter):
             messages.error(request, "The store of events cannot be reached, so no flag's stage is known at present.")
             return queryset.none()
         # None of them for a stage that is none: all of them would look like an answer.
-        return queryset.filter(flag__in=[pk for stage, pks in found.items() if stage == self.value() for pk in pks])
+        asked = [pk for stage, pks in found.items() if stage == self.value() for pk in pks]
+        # One parameter: thousands of them take longer to write into each statement than the page.
+        return queryset.filter(flag__in=RawSQL("SELECT unnest(%s::bigint[])", [asked]))
 
 
 class _ColumnFilter(SimpleListFilter):

@@ -22,7 +22,7 @@ from tenancy.errors import ServiceError
 from tenancy.models import Environment
 
 # The page lists this many flags and counts the others.
-MOST_SHOWN = 200
+MOST_SHOWN = 100
 _MOST_FAILURES = 200
 SLICE_SECONDS = 1.0
 
