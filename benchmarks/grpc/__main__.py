@@ -5,13 +5,12 @@ a server that falls behind is seen to. With `--flagd`, a binary of flagd serves 
 """
 
 import argparse
-import asyncio
 import json
 import os
 import socket
+import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,16 +18,17 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import grpc
 from openflagship.rpc.generated.flagd.evaluation.v2 import evaluation_pb2 as v2
 
 from benchmarks import stack
 from benchmarks.processes import start, stop, until
-from benchmarks.world import machine, report
+from benchmarks.world import ROOT, machine, report
 
+LOAD = Path(__file__).parent / "load"
 FLAG = "new-checkout"
 METHOD = "/flagd.evaluation.v2.Service/ResolveBoolean"
 CONNECTIONS = 8
+USERS = 10_000
 WARM_SECONDS = 3.0
 MOST_SECONDS_TO_START = 60.0
 TARGET_P99_MS = 10.0
@@ -138,62 +138,34 @@ def flagd(binary: str, folder: Path) -> Iterator[int]:
         yield port
 
 
-async def load(port: int, rate: int, seconds: float) -> tuple[list[float], int]:
-    """Latencies in milliseconds, sorted, and how many calls failed."""
-    async with _Channels(port) as channels:
-        calls = [
-            channel.unary_unary(
-                METHOD, v2.ResolveBooleanRequest.SerializeToString, v2.ResolveBooleanResponse.FromString
-            )
-            for channel in channels
-        ]
-        await asyncio.gather(*(call(_question(0), wait_for_ready=True, timeout=30) for call in calls))
-        await _steady(calls, rate, WARM_SECONDS)
-        return await _steady(calls, rate, seconds)
+def build() -> Path:
+    """The load generator, in Go: one in Python would take as much of the machine as what it measures."""
+    program = ROOT / "var" / "go" / "load"
+    subprocess.run(["go", "build", "-buildvcs=false", "-o", program, "."], cwd=LOAD, check=True, timeout=600)
+    return program
 
 
-class _Channels:
-    def __init__(self, port: int) -> None:
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        self._channels = [grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) for _ in range(CONNECTIONS)]
-
-    async def __aenter__(self) -> list[grpc.aio.Channel]:
-        return self._channels
-
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.gather(*(channel.close() for channel in self._channels))
+def load(program: Path, port: int, rate: int, seconds: float) -> tuple[list[float], int, str]:
+    """Latencies in milliseconds, sorted; how many calls failed, and why the last of them did."""
+    command = [
+        str(program),
+        f"-address=127.0.0.1:{port}",
+        f"-method={METHOD}",
+        f"-rate={rate}",
+        f"-seconds={seconds}",
+        f"-warm={WARM_SECONDS}",
+        f"-connections={CONNECTIONS}",
+    ]
+    messages = "\n".join(_question(number).SerializeToString().hex() for number in range(USERS))
+    done = subprocess.run(command, input=messages, check=True, capture_output=True, text=True, timeout=seconds + 120)
+    found = json.loads(done.stdout)
+    return found["latencies"], found["failed"], found["refusal"]
 
 
 def _question(number: int) -> v2.ResolveBooleanRequest:
     question = v2.ResolveBooleanRequest(flag_key=FLAG)
-    question.context.update({"targetingKey": f"user-{number % 10_000}", "country": "DE"})
+    question.context.update({"targetingKey": f"user-{number}", "country": "DE"})
     return question
-
-
-async def _steady(calls: Sequence[Any], rate: int, seconds: float) -> tuple[list[float], int]:
-    took: list[float] = []
-    failed = 0
-
-    async def one(number: int, due: float) -> None:
-        nonlocal failed
-        try:
-            await calls[number % len(calls)](_question(number), timeout=10)
-        except grpc.RpcError:
-            failed += 1
-        else:
-            took.append(1000 * (time.perf_counter() - due))
-
-    began = time.perf_counter()
-    waiting: set[asyncio.Task[None]] = set()
-    for number in range(int(rate * seconds)):
-        due = began + number / rate
-        if (pause := due - time.perf_counter()) > 0:
-            await asyncio.sleep(pause)
-        task = asyncio.create_task(one(number, due))
-        waiting.add(task)
-        task.add_done_callback(waiting.discard)
-    await asyncio.gather(*waiting)
-    return sorted(took), failed
 
 
 def _row(name: str, took: list[float], failed: int, seconds: float) -> str:
@@ -211,16 +183,16 @@ def main() -> int:
     parser.add_argument("--flagd", help="flagd's binary")
     options = parser.parse_args()
     stack.refuse_another()
-    rows, p99 = [], 0.0
+    program, rows, p99 = build(), [], 0.0
     with tempfile.TemporaryDirectory() as folder:
         servers = {"edge, one process": edge()}
         if options.flagd:
             servers["flagd"] = flagd(options.flagd, Path(folder))
         for name, server in servers.items():
             with server as port:
-                took, failed = asyncio.run(load(port, options.rate, options.seconds))
+                took, failed, refusal = load(program, port, options.rate, options.seconds)
             rows.append(_row(name, took, failed, options.seconds))
-            print(rows[-1], flush=True)
+            print(rows[-1], refusal, flush=True)
             if name.startswith("edge"):
                 p99 = took[int(0.99 * len(took))]
     beside = "" if options.flagd else " flagd's binary was not at hand."
