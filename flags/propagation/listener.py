@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import orjson
@@ -132,9 +133,11 @@ class Listener:
 def _with_those_behind(first: bytes, subscription: Any) -> list[bytes]:
     """The message, and those that are there behind it."""
     found = [first]
-    # Asking the connection first: a message of which half is there is waited for, as any other.
-    while len(found) < _MOST_TOGETHER and subscription.connection.can_read(timeout=0):
-        message = subscription.get_message(timeout=_TICK_SECONDS)
-        if message is not None and message["type"] == "message":
-            found.append(message["data"])
+    # What was read is applied, also where the connection ends behind it: whoever listens next is told of that end.
+    with suppress(RedisError):
+        # Asking the connection first: a message of which half is there is waited for, as any other.
+        while len(found) < _MOST_TOGETHER and subscription.connection.can_read(timeout=0):
+            message = subscription.get_message(timeout=_TICK_SECONDS)
+            if message is not None and message["type"] == "message":
+                found.append(message["data"])
     return found

@@ -9,10 +9,12 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 from openflagship.engine import Context
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from flags import services
 from flags.models import Change
 from flags.propagation import cold_start_copy, publishing
+from flags.propagation.listener import _with_those_behind
 from flags.propagation.publishing import CHANNEL, client
 from flags.propagation.runtime import RUNTIME, Runtime
 from flags.versions import loading
@@ -96,6 +98,26 @@ def test_listener__a_burst__is_applied_together(runtime, environment, make_flag,
     until(lambda: runtime.environments[environment.pk].version == 43)
     assert [version for together in announced for version in together] == list(range(4, 44))
     assert len(announced) <= 3
+
+
+def test_listener__connection_ends_behind_a_message__the_message_is_kept():
+    class Ending:
+        """A subscription whose connection breaks once all is read."""
+
+        def __init__(self):
+            self.connection, self.left = self, [{"type": "message", "data": b"second"}]
+
+        def can_read(self, timeout):
+            assert timeout == 0
+            if not self.left:
+                raise RedisConnectionError("gone")
+            return True
+
+        def get_message(self, timeout):
+            assert timeout > 0
+            return self.left.pop()
+
+    assert _with_those_behind(b"first", Ending()) == [b"first", b"second"]
 
 
 def test_listener__without_a_poll__hears_a_kill_and_its_release(runtime, environment, make_flag, settings):
