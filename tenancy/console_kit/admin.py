@@ -65,6 +65,13 @@ class ConsoleList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.full_result_count = self.result_count
+        # The theme would look up the route of each row's address, to find whether the filters go there. They do.
+        self._filters: str = self.preserved_filters  # type: ignore[has-type]  # django-stubs does not know it
+        self.preserved_filters = ""
+
+    def url_for_result(self, result: Model) -> str:
+        url = super().url_for_result(result)
+        return f"{url}?{self._filters}" if self._filters else url
 
 
 class ConsoleAdmin(ModelAdmin):
