@@ -112,7 +112,7 @@ def running(command: Sequence[str], port: int, **variables: str) -> Iterator[Non
 
 
 @contextmanager
-def edge() -> Iterator[int]:
+def edge(processes: int) -> Iterator[int]:
     upstream = ThreadingHTTPServer(("127.0.0.1", 0), _Upstream)
     Thread(target=upstream.serve_forever, daemon=True).start()
     port, http = free_port(), free_port()
@@ -120,6 +120,7 @@ def edge() -> Iterator[int]:
         "FLAGSHIP_EDGE_URL": f"http://127.0.0.1:{upstream.server_address[1]}",
         "FLAGSHIP_EDGE_KEYS": "fs_server_benchmark",
         "FLAGSHIP_EDGE_GRPC": f"127.0.0.1:{port}",
+        "FLAGSHIP_EDGE_PROCESSES": str(processes),
     }
     try:
         with running([sys.executable, "-m", "openflagship.edge", "--port", str(http)], port, **variables):
@@ -180,12 +181,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=int, default=2_000, help="calls a second")
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--processes", type=int, default=2, help="of the edge")
     parser.add_argument("--flagd", help="flagd's binary")
     options = parser.parse_args()
     stack.refuse_another()
     program, rows, p99 = build(), [], 0.0
     with tempfile.TemporaryDirectory() as folder:
-        servers = {"edge, one process": edge()}
+        many = "one process" if options.processes == 1 else f"{options.processes} processes"
+        servers = {f"edge, {many}": edge(options.processes)}
         if options.flagd:
             servers["flagd"] = flagd(options.flagd, Path(folder))
         for name, server in servers.items():
