@@ -107,6 +107,7 @@ class _Host:
 
     def __init__(self, address: GrpcAddress, shared: Shared) -> None:
         self._address = address
+        self._is_local = address.is_local
         self._shared = shared
         self._environments = shared.environments
 
@@ -142,7 +143,7 @@ class _Host:
 
     def _open_source(self) -> Source:
         """Of a call without a key. Raises RefusedError where it needs one."""
-        if not self._address.is_local:
+        if not self._is_local:
             raise credentials.unauthenticated(None)
         name = self._address.environment
         found = [source for source in self._environments.sources if name in {"", source.name}]
