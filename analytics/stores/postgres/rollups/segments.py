@@ -59,9 +59,11 @@ def whole_segment_summary(period: Period, breakdown: Breakdown) -> Segments:
     pairing = breakdown.pairing
     parameters = pair_parameters(period, pairing) | {"attribute": breakdown.attribute}
     common, units = every_unit(source_of(parameters))
+    # Both are worked out once, whatever the planner believes: users that came in the last seconds are in no statistics
+    # yet, and by those it would work them out again for each of them.
     statement = f"""
-    {common} each AS ({unit_figures(pairing, units, "events_from")}),
-    segments AS ({SEGMENTS.format(within="true")})
+    {common} each AS MATERIALIZED ({unit_figures(pairing, units, "events_from")}),
+    segments AS MATERIALIZED ({SEGMENTS.format(within="true")})
     SELECT segments.value, variant, {WHOLE_FIGURES} FROM (
         SELECT segments.value, units.variant, count(*) AS users, {figure_sums(pairing)}, sum(late) AS late
         FROM {units} AS units LEFT JOIN segments USING (unit_id) LEFT JOIN each USING (unit_id)
