@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -20,6 +21,8 @@ CHOSEN_VERSION: Final = 8
 # Those begin with these bits, so that they stand in a partition of their own (analytics.stores.postgres.partitions).
 CHOSEN_BEGINNING: Final = 0xFF << (_TIME_BITS - 8)
 _TIMED_VERSION: Final = 7
+# A client's clock may be ahead of the server's by so much, and no event bears a later time.
+MAX_AHEAD: Final = timedelta(hours=24)
 
 
 class ExposureEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):

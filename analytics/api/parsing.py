@@ -6,7 +6,7 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -17,11 +17,11 @@ from rest_framework.exceptions import ParseError
 
 from analytics.api.bodies import ConversionIn, ExposureIn, MetricIn, Remark
 from analytics.api.names import under_event_names
-from analytics.event_records import ConversionEvent, ExposureEvent, event_id_of
+from analytics.event_records import MAX_AHEAD, ConversionEvent, ExposureEvent, event_id_of
 from tenancy.errors import Invalid, PayloadTooLarge
 
 MAX_EVENTS = 5000
-MAX_AHEAD_MS = 24 * 3600 * 1000
+MAX_AHEAD_MS = MAX_AHEAD // timedelta(milliseconds=1)
 # In millionths, which is how values are added up, it still fits a 64-bit integer.
 MAX_VALUE = 9e12
 MAX_ATTRIBUTES = 100

@@ -18,6 +18,7 @@ from analytics.api.acceptance import Sender
 from analytics.api.parsing import UNREADABLE, code_of
 from analytics.api.views import ACCEPTED, sent_body
 from analytics.enrichment.known_names import KNOWN_NAMES
+from analytics.event_records import MAX_AHEAD
 from analytics.usage.batches import Counted, Source, UsageBatch
 from analytics.usage.folding import fold, moment_of
 from analytics.usage.retention import DAYS_KEPT_DAYS
@@ -29,7 +30,6 @@ from tenancy.errors import Invalid, PayloadTooLarge, Unavailable
 MAX_ROWS = 20_000
 MAX_UNKNOWN = 100
 MAX_AGE = timedelta(days=DAYS_KEPT_DAYS)
-MAX_AHEAD = timedelta(hours=24)
 _RETRY_AFTER_SECONDS = 5
 # Of a newer SDK than this server.
 _OTHER_REASON = "UNKNOWN"

@@ -209,6 +209,21 @@ def test_flag_exposures__count_exposures_and_unique_units() -> None:
     }
 
 
+def test_converted_units__of_a_flag_seen_in_one_hour_of_many__are_all_of_its_users() -> None:
+    def converted(since: datetime, until: datetime) -> tuple[int, int]:
+        window = timedelta(days=1)
+        return selectors.converted_units(ENV, "new-checkout", since, until, event_name="purchase", window=window)
+
+    assert converted(NOON - 9 * HOUR, NOON + 9 * HOUR) == (0, 0)
+    last = NOON + HOUR - timedelta(milliseconds=1)
+    _store(_seen("alice", "control"), _seen("bob", "control", last), _seen("bot-1", "control", NOON + 5 * HOUR))
+
+    assert converted(NOON - 9 * HOUR, NOON + 9 * HOUR) == (2, 0)
+    # A window that begins or ends within the hour cuts it.
+    assert converted(NOON + timedelta(minutes=1), NOON + 9 * HOUR) == (1, 0)
+    assert converted(NOON - 9 * HOUR, last) == (1, 0)
+
+
 def test_recent_units__are_the_latest_first_with_the_variant_seen_last() -> None:
     _store(
         _seen("alice", "control"),

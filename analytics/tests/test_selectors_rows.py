@@ -185,6 +185,13 @@ def test_last_received__is_the_youngest_before_the_deadline() -> None:
         assert selectors.last_received(*asked_later) == END
 
 
+def test_last_received__of_a_client_whose_clock_is_ahead__is_found() -> None:
+    received = NOON - timedelta(hours=23)
+    store_events(Batch([exposure(ENV, "alice", "control", received_ms=milliseconds(received))], []))
+
+    assert selectors.last_received(Period(ENV, "checkout-test", NOON, END), [], END) == received
+
+
 def test_latest_attributes__of_one_environment__come_latest_first_and_no_older_than_asked() -> None:
     def seen(unit: str, hours: int, attributes: str | None, environment: int = ENV) -> ExposureEvent:
         return exposure(environment, unit, "control", NOON + hours * HOUR, attributes=attributes)

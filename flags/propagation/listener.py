@@ -115,13 +115,17 @@ class Listener:
             except Exception:
                 # A foreign message on the channel must not end the thread that receives kill switches.
                 log.exception("message_not_understood")
+        if not self._applied(steps) or is_incomplete:
+            self._runtime.ask_now()
+
+    def _applied(self, steps: Sequence[Step]) -> bool:
+        """Where they cannot be applied together, one of them is the reason, and it keeps no kill behind it."""
         try:
-            is_incomplete |= not self._runtime.apply_each(steps)
+            return self._runtime.apply_each(steps)
         except Exception:
             log.exception("steps_not_applied")
-            is_incomplete = True
-        if is_incomplete:
-            self._runtime.ask_now()
+        outcomes = [self._applied([step]) for step in steps] if len(steps) > 1 else [False]
+        return all(outcomes)
 
     def _redis(self) -> Redis:
         timeout = settings.REDIS_TIMEOUT_SECONDS

@@ -1,6 +1,6 @@
 """Who saw a flag, on PostgreSQL: whole UTC days exactly, other windows by sketches of their hours."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -47,7 +47,7 @@ WHERE last.hour IS NOT NULL ORDER BY wanted.flag_key, last.hour DESC, place.numb
 _EXPOSED = """
 SELECT min(hour), max(hour) + interval '1 hour' FROM flag_exposure_hours
 WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s
-  AND hour >= date_trunc('hour', %(since)s::timestamptz, 'UTC') AND hour < %(until)s
+  AND hour >= %(first_hour)s AND hour < %(until)s
 """
 # The users are few beside the events, so their first exposures are found once.
 _CONVERTED = """
@@ -82,6 +82,12 @@ GROUP BY named.flag_key, hours.variant ORDER BY named.flag_key, hours.variant
 """
 
 
+def _hours_of(about: Mapping[str, Any]) -> dict[str, datetime] | None:
+    """When its first exposed hour of the window begins and its last one ends; None where it has none."""
+    ((first, last),) = selected(_EXPOSED, {**about, "first_hour": full_hour(about["since"])})
+    return None if first is None else {"first": first, "last": last}
+
+
 class PostgresFlags:
     """The part of the store that answers about flags."""
 
@@ -96,10 +102,9 @@ class PostgresFlags:
         window: timedelta,
     ) -> tuple[int, int]:
         about = {"environment_id": environment_id, "flag_key": flag_key, "since": since, "until": until}
-        ((first, last),) = selected(_EXPOSED, about)
-        if first is None:
+        hours = _hours_of(about)
+        if hours is None:
             return 0, 0
-        hours = {"first": first, "last": last}
         ((users, converted),) = selected(_CONVERTED, {**about, **hours, "event_name": event_name, "window": window})
         return users, converted
 
@@ -134,8 +139,7 @@ class PostgresFlags:
     def recent_units(self, environment_id: int, flag_key: str, since: datetime, limit: int) -> list[tuple[str, str]]:
         start = since.astimezone(UTC)
         place = {"environment_id": environment_id, "flag_key": flag_key}
-        ((first, _),) = selected(_EXPOSED, {**place, "since": start, "until": NO_END})
-        if first is None:
+        if _hours_of({**place, "since": start, "until": NO_END}) is None:
             return []
         parameters: dict[str, Any] = {
             **place,

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from analytics.event_records import MAX_AHEAD
 from analytics.stores.base import EventRow, Period
 from analytics.stores.postgres.reads import DERIVED, parameters_of, source_of
 
@@ -80,8 +81,6 @@ _RECEIVED = (
 # The latest event nearly always came in the last hour or day. The indexes by arrival find it there without reading the
 # rest.
 _LOOK_BACK = [timedelta(hours=1), timedelta(days=1), timedelta(days=8), timedelta(days=64)]
-# An event may bear a time so far ahead of the server's clock, and no farther.
-_MOST_AHEAD = timedelta(days=1)
 # The largest value that every store's floats and sums hold.
 _EVENTS = """
 SELECT unit_id, occurred_at, received_at,
@@ -242,7 +241,7 @@ class PostgresRows:
 
     def last_received(self, period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:
         parameters = {**_of(period), "event_names": list(event_names), "deadline": deadline}
-        found, first = [], period.since - _MOST_AHEAD
+        found, first = [], period.since - MAX_AHEAD
         for statement in _RECEIVED:
             for since in [*(deadline - length for length in _LOOK_BACK if deadline - length > first), first]:
                 ((youngest,),) = _stream(statement, {**parameters, "from": since})
