@@ -152,6 +152,16 @@ def test_apply_each__steps_of_two_environments__a_gap_in_one_leaves_the_other(ru
     assert runtime.environments[environment.pk].version == 2
 
 
+def test_listener__a_step_that_nobody_can_apply__keeps_no_kill_behind_it(runtime_at, environment, steps):
+    runtime = runtime_at(3)
+    # It reads as a step, but has a list for its key.
+    broken = replace(steps[4], kind="flag_updated", key=["a"])
+
+    runtime._listener._apply([broken.message(), steps[4].message()])
+
+    assert runtime.environments[environment.pk].evaluate("a", USER).reason == "KILL_SWITCH"
+
+
 def test_apply__an_environment_not_known__asks_for_it(steps):
     assert not Runtime().apply(steps[1])
 

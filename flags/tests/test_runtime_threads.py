@@ -157,23 +157,6 @@ def test_listener__junk_on_the_channel__is_passed_over(runtime, environment, mak
     until(lambda: _reason(runtime, environment) == "KILL_SWITCH")
 
 
-def test_listener__a_message_that_nobody_can_apply__keeps_no_kill_behind_it(runtime, environment, make_flag, settings):
-    settings.POLL_SECONDS = 600
-    make_flag("a")
-    runtime.start()
-    until(lambda: runtime.is_redis_there)
-    # It reads as a step, but has a list for its key.
-    step = {"environment": environment.pk, "version": 2, "kind": "flag_updated", "entity": "flag", "at": 0}
-    broken = orjson.dumps({**step, "key": ["a"], "document": {}})
-
-    # Both are there before the first of them is applied.
-    with runtime._applying:
-        client().publish(CHANNEL, broken)
-        services.kill_flag(actor=ALICE, environment=environment, key="a")
-
-    until(lambda: _reason(runtime, environment) == "KILL_SWITCH")
-
-
 def test_listener__a_step_was_lost__the_database_is_asked_at_once(
     runtime, environment, make_flag, settings, monkeypatch
 ):
