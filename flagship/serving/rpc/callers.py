@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import orjson
 from openflagship.rpc.affected import Changes
-from openflagship.rpc.door import Call
+from openflagship.rpc.door import Call, StreamCall
 from openflagship.stream_kinds import FLAG_KINDS, SEGMENT_KINDS
 from openflagship.wire import credentials
 from openflagship.wire.answers import Responder
@@ -52,7 +52,7 @@ class DrainingError(RefusedError):
 
 
 async def follow(
-    key: Key, call: Call, last: int | None, *, instance: str = "", sdk: str = ""
+    key: Key, call: StreamCall, last: int | None, *, instance: str = "", sdk: str = ""
 ) -> AsyncGenerator[list[StreamEvent], None]:
     """The events after version `last`, as they come. Nothing comes first, and whenever a keep-alive is due.
 
@@ -80,7 +80,7 @@ async def follow(
     raise too_slow if client.is_slow else DrainingError(client.retry_milliseconds)
 
 
-async def received(messages: AsyncIterator[_Message], key: Key, call: Call) -> AsyncGenerator[_Message, None]:
+async def received(messages: AsyncIterator[_Message], key: Key, call: StreamCall) -> AsyncGenerator[_Message, None]:
     """What a caller sends on its stream, for as long as its key is valid and this process stays. Raises RefusedError.
 
     A message that was given out is answered before the end.
@@ -116,7 +116,7 @@ async def _next(messages: AsyncIterator[_Message]) -> _Message | None:
     return await anext(messages, None)
 
 
-def _take_place(key: Key, call: Call) -> None:
+def _take_place(key: Key, call: StreamCall) -> None:
     """A place among the open streams, until the call is over. Raises RefusedError."""
     call.held.enter_context(PLACES.taken(key.prefix, http.address_of(call.request.scope)))
 
@@ -125,18 +125,18 @@ class FlagdDesk:
     """One caller of flagd's service."""
 
     def __init__(self, key: Key, call: Call) -> None:
-        self._key, self._call = key, call
+        self._key = key
         self.recorder = recorder_of(OfrepCaller, key, call)
 
     @property
     def responder(self) -> Responder:
         return responder_of(self.recorder)
 
-    async def changes(self) -> AsyncGenerator[Changes, None]:
+    async def changes(self, call: StreamCall) -> AsyncGenerator[Changes, None]:
         http.admit(self._key, "")
         version = RUNTIME.environments[self._key.environment_id or 0].version
         is_first = True
-        async for events in follow(self._key, self._call, version):
+        async for events in follow(self._key, call, version):
             if events or is_first:
                 yield Changes.merged(_changes_of(event) for event in events)
             is_first = False

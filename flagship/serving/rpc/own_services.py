@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 from google.protobuf.json_format import ParseDict
-from openflagship.rpc.door import Call
+from openflagship.rpc.door import Call, StreamCall
 from openflagship.rpc.generated.openflagship.v1 import flagship_pb2 as v1
 from openflagship.rpc.structs import plain_of, plain_value
 from openflagship.wire import conditional, credentials, sse
@@ -24,7 +24,7 @@ from flagship.serving.rpc.intake import INTAKE, refusal_of
 _SNAPSHOT_RETRY_SECONDS = 1
 
 
-async def watch(message: v1.WatchRequest, call: Call) -> AsyncGenerator[v1.WatchResponse, None]:
+async def watch(message: v1.WatchRequest, call: StreamCall) -> AsyncGenerator[v1.WatchResponse, None]:
     key = await key_of(call, needs_rules=True)
     last = message.last_version if message.HasField("last_version") else None
     is_first = True
@@ -67,7 +67,9 @@ async def get_snapshot(message: v1.GetSnapshotRequest, call: Call) -> v1.GetSnap
     return said
 
 
-async def ingest(messages: AsyncIterator[v1.IngestRequest], call: Call) -> AsyncGenerator[v1.IngestResponse, None]:
+async def ingest(
+    messages: AsyncIterator[v1.IngestRequest], call: StreamCall
+) -> AsyncGenerator[v1.IngestResponse, None]:
     key = await key_of(call)
     # The call has paid for its first batch.
     is_first = True

@@ -5,6 +5,8 @@ import time
 from itertools import count
 from uuid import UUID
 
+# Characters of an id as text.
+ID_LENGTH = 36
 _VERSION_AND_VARIANT = (0x7 << 76) | (0x2 << 62)
 
 

@@ -25,7 +25,8 @@ _TOO_SLOW = RefusedError(503, "This stream was read too slowly.")
 class World:
     """A server of `Config` whose Watch sends more than anybody takes unread, and what was seen of its calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_at_once: bool) -> None:
+        self._loop, self._is_at_once = asyncio.get_running_loop(), is_at_once
         # Of each call that has ended: its method, its status, its id, and whether it was a stream.
         self.ended: asyncio.Queue[tuple[str, str, str, bool]] = asyncio.Queue()
         self.is_ready = False
@@ -39,10 +40,13 @@ class World:
             _CONFIG, {"Watch": self._watch, "GetSnapshot": self._snapshot}
         )
         limits = Limits(most_bytes=_MOST_BYTES, most_calls=10, keep_alive_seconds=60, is_shared=is_shared)
-        return RpcServer(address, [(_CONFIG, handler)], limits, is_ready=lambda: self.is_ready)
+        given = [(_CONFIG, handler)]
+        return RpcServer(address, given, limits, is_ready=lambda: self.is_ready, is_at_once=self._is_at_once)
 
     def _observe(self, call: Call, code: grpc.StatusCode, _seconds: float) -> None:
-        self.ended.put_nowait((call.method.rpartition(".")[2], code.name, call.request.identify(), call.is_stream))
+        found = (call.method.rpartition(".")[2], code.name, call.request.identify(), call.is_stream)
+        # From the thread that answers at once, where there is one.
+        self._loop.call_soon_threadsafe(self.ended.put_nowait, found)
 
     async def _snapshot(self, message: v1.GetSnapshotRequest, _call: Call) -> v1.GetSnapshotResponse:
         return v1.GetSnapshotResponse(etag=message.if_none_match)
@@ -55,9 +59,9 @@ class World:
             yield v1.WatchResponse(document=b"x" * 3_000_000)
 
 
-def serving(act: Callable[[World, Any], Awaitable[None]], **channel: Any) -> None:
+def serving(act: Callable[[World, Any], Awaitable[None]], *, is_at_once: bool = False, **channel: Any) -> None:
     async def run() -> None:
-        world = World()
+        world = World(is_at_once=is_at_once)
         await world.server.start()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{world.server.port}", **channel) as caller:
@@ -78,6 +82,7 @@ async def refused(channel: Any, content: bytes) -> tuple[grpc.aio.AioRpcError, v
     return error.value, body
 
 
+@pytest.mark.parametrize("is_at_once", [False, True], ids=["on the loop", "at once"])
 @pytest.mark.parametrize(
     ("content", "code", "name"),
     [
@@ -88,24 +93,26 @@ async def refused(channel: Any, content: bytes) -> tuple[grpc.aio.AioRpcError, v
     ids=["cut short", "no text", "too large"],
 )
 def test_message__that_cannot_be_taken__is_refused_by_name_and_counted(
-    content: bytes, code: grpc.StatusCode, name: str
+    content: bytes, code: grpc.StatusCode, name: str, is_at_once: bool
 ) -> None:
     async def act(world: World, channel: Any) -> None:
         error, body = await refused(channel, content)
         assert (error.code(), body.errors[0].code, body.request_id) == (code, name, "mine")
         assert await world.ended.get() == ("GetSnapshot", code.name, "mine", False)
 
-    serving(act)
+    serving(act, is_at_once=is_at_once)
 
 
-def test_message__compressed__is_refused_before_it_is_unpacked() -> None:
+@pytest.mark.parametrize("is_at_once", [False, True], ids=["on the loop", "at once"])
+def test_message__compressed__is_refused_before_it_is_unpacked(is_at_once: bool) -> None:
     async def act(world: World, channel: Any) -> None:
         error, _ = await refused(channel, b"\0" * 50_000_000)
         # It was small on its way, and what unpacks it bounds nothing in some versions of gRPC.
         assert error.code() == grpc.StatusCode.UNIMPLEMENTED
         assert "gzip" in error.details()
 
-    serving(act, compression=grpc.Compression.Gzip, options=[("grpc.max_send_message_length", -1)])
+    sending: Any = {"compression": grpc.Compression.Gzip, "options": [("grpc.max_send_message_length", -1)]}
+    serving(act, is_at_once=is_at_once, **sending)
 
 
 def test_stream__whose_caller_does_not_read__ends_with_its_refusal_once_it_does() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeAlias, cast
 
-from openflagship.client.effects import Answered, Call, Close, Connect, Effect, Logic, Pause, Read, Secure, Write
+from openflagship.client.effects import Answered, Call, Close, Connect, Effect, Logic, Pause, Read, Secure, Turn, Write
 
 log = logging.getLogger("openflagship")
 
@@ -113,6 +113,8 @@ class AsyncDriver:
         if isinstance(effect, Write):
             effect.handle[1].write(effect.data)
             return await asyncio.wait_for(effect.handle[1].drain(), effect.timeout_seconds)
+        if isinstance(effect, Turn):
+            return await asyncio.sleep(0)
         if isinstance(effect, Call):
             return await asyncio.to_thread(effect.function)
         if isinstance(effect, Secure):

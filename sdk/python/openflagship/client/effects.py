@@ -93,13 +93,18 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """Let others on the same event loop have their turn, within work that takes long."""
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """Call a slow function, such as one that writes a file, and return its result. It raises only OSError."""
 
     function: Callable[[], Any]
 
 
-Effect: TypeAlias = Connect | Secure | Write | Read | Close | Pause | Call
+Effect: TypeAlias = Connect | Secure | Write | Read | Close | Pause | Turn | Call
 Answered = TypeVar("Answered")
 Logic: TypeAlias = Generator[Effect, Any, Answered]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from openflagship.client.backoff import Backoff
 from openflagship.client.configuration import Configuration
 from openflagship.client.copies import write_copy
-from openflagship.client.effects import Call, Endpoint, Logic, Pause
-from openflagship.client.events import EventQueue
+from openflagship.client.effects import Call, Endpoint, Logic, Pause, Turn
+from openflagship.client.events import EXPOSURE, EventQueue
 from openflagship.client.http import Response, request
 from openflagship.client.options import Options
 from openflagship.client.receipts import Refusal, reason_of, receipt_of, seconds_of, summed_up
@@ -28,6 +28,8 @@ from openflagship.wire.acknowledgements import Acknowledgement, understanding_of
 log = logging.getLogger("openflagship")
 
 MOST_EVENTS_IN_REQUEST = 1_000
+# To write more at once would hold up the evaluations of an event loop.
+_EXPOSURES_AT_ONCE = 50
 _SAVE_EVERY_SECONDS = 5.0
 # The same version is kept again with a later time, so that the next start knows how old it is.
 _CONFIRM_EVERY_SECONDS = 60.0
@@ -196,7 +198,7 @@ class Sender:
         is_enough = False
         while not is_enough:
             queued = self._queue.counts()
-            while batch := self._next_batch(queued):
+            while batch := (yield from self._next_batch(queued)):
                 if not (yield from self._send(batch)):
                     return
                 if batch in self._waiting:
@@ -213,21 +215,23 @@ class Sender:
         elif self.error is None:
             self._is_dropping = False
 
-    def _next_batch(self, queued: dict[str, int]) -> Batch | None:
+    def _next_batch(self, queued: dict[str, int]) -> Logic[Batch | None]:
         """The waiting batch, or else the next one of the `queued` events of each kind."""
         if self._waiting:
             return self._waiting[0]
-        for kind, left in queued.items():
+        for kind in tuple(queued):
+            batch = Batch(kind, [])
+            # From the start, so that its events are not lost where this ends halfway.
+            self._waiting.append(batch)
+            at_once = _EXPOSURES_AT_ONCE if kind == EXPOSURE else MOST_EVENTS_IN_REQUEST
             # The hook may drop all of a thousand, and more may wait behind them.
-            for start in range(0, left, MOST_EVENTS_IN_REQUEST):
-                most = min(left - start, MOST_EVENTS_IN_REQUEST)
-                events = self._queue.take(kind, most)
-                if events:
-                    queued[kind] = left - start - most
-                    batch = Batch(kind, events)
-                    self._waiting.append(batch)
-                    return batch
-            queued[kind] = 0
+            while queued[kind] and (not batch.events or len(batch.events) + at_once <= MOST_EVENTS_IN_REQUEST):
+                batch.events += self._queue.take(kind, min(queued[kind], at_once))
+                queued[kind] = max(0, queued[kind] - at_once)
+                yield Turn()
+            if batch.events:
+                return batch
+            self._waiting.remove(batch)
         return None
 
     def _send(self, batch: Batch) -> Logic[bool]:

@@ -23,6 +23,7 @@ from openflagship.client.effects import (
     Pause,
     Read,
     Secure,
+    Turn,
     Write,
 )
 
@@ -138,6 +139,8 @@ class ThreadDriver:
         if isinstance(effect, Write):
             effect.handle.settimeout(effect.timeout_seconds)
             return effect.handle.sendall(effect.data)
+        if isinstance(effect, Turn):
+            return None
         if isinstance(effect, Call):
             return effect.function()
         if isinstance(effect, Secure):

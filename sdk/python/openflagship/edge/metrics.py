@@ -71,12 +71,13 @@ class Metrics:
         return self._by_key[label]
 
     def figures(self) -> Figures:
+        # Of copies, because a thread that answers gRPC counts meanwhile.
         return {
             "evaluations": list(self.evaluations.items()),
-            "requests": [(str(status), count) for status, count in self.requests.items()],
-            "grpc_calls": [(*label, count) for label, count in self.grpc_calls.items()],
-            "keys": [(*label, series.requests) for label, series in self._by_key.items()],
-            "latencies": [(name, latency.counts, latency.total) for name, latency in self._latencies.items()],
+            "requests": [(str(status), count) for status, count in list(self.requests.items())],
+            "grpc_calls": [(*label, count) for label, count in list(self.grpc_calls.items())],
+            "keys": [(*label, series.requests) for label, series in list(self._by_key.items())],
+            "latencies": [(name, latency.counts, latency.total) for name, latency in list(self._latencies.items())],
             "environments": [
                 (name, [float(read(status, streams)) for _, _, read in _GAUGES])
                 for name, status, streams in self._sources()

@@ -17,7 +17,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.rpc.status_pb2 import Status
 
-from openflagship.rpc.door import request_of
+from openflagship.rpc.door import EndedError, methods_of, request_of
 from openflagship.rpc.refusals import DETAILS
 from openflagship.wire.asgi import (
     JSON,
@@ -69,10 +69,7 @@ class ConnectApplication:
         self._admits = admits
         self._methods: dict[str, tuple[bool, Any]] = {}
         for service, handler in services:
-            for method in service.methods:
-                path = f"/{service.full_name}/{method.name}"
-                found = handler.service(_Asked(path))
-                self._methods[path] = (method.server_streaming, found.unary_stream or found.unary_unary)
+            self._methods |= {path: (is_stream, act) for path, is_stream, act in methods_of(service, handler)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -81,14 +78,14 @@ class ConnectApplication:
         is_stream, act = self._methods.get(request.path, (False, None))
         kind = _STREAM if is_stream else _UNARY
         if act is None:
-            await _refuse(send, _Ended(grpc.StatusCode.UNIMPLEMENTED, f"There is no {request.path} here."))
+            await _refuse(send, EndedError(grpc.StatusCode.UNIMPLEMENTED, f"There is no {request.path} here."))
         elif b"origin" in request.headers:
             # A page of any site could ask an address that needs no key.
-            await _refuse(send, _Ended(grpc.StatusCode.PERMISSION_DENIED, "This address is not for browsers."))
+            await _refuse(send, EndedError(grpc.StatusCode.PERMISSION_DENIED, "This address is not for browsers."))
         elif request.method != "POST" or request.headers.get(b"content-type") != kind:
             await send_whole(send, 415 if request.method == "POST" else 405, [(b"accept-post", kind)], b"")
         elif not request.headers.keys().isdisjoint(_COMPRESSING):
-            await _refuse(send, _Ended(grpc.StatusCode.UNIMPLEMENTED, _COMPRESSED))
+            await _refuse(send, EndedError(grpc.StatusCode.UNIMPLEMENTED, _COMPRESSED))
         else:
             with suppress(GoneError):  # nobody is left to hear an answer
                 await (self._stream if is_stream else self._unary)(request, send, act)
@@ -97,7 +94,7 @@ class ConnectApplication:
         context = _Context(request, send)
         try:
             said = await act(await self._body(context) or b"", context)
-        except _Ended as ended:
+        except EndedError as ended:
             await _refuse(send, ended, context.closing)
         else:
             await send_whole(send, 200, [(b"content-type", _UNARY), *encoded(context.trailing)], said)
@@ -107,17 +104,17 @@ class ConnectApplication:
         try:
             content = await self._body(context, _HEAD_BYTES)
             message = b"" if content is None else _message_in(content)
-        except _Ended as error:
+        except EndedError as error:
             await context.send_initial_metadata(())
-            await context.end({"error": error.body()})
+            await context.end({"error": _body_of(error)})
             return
         acting = asyncio.ensure_future(act(message, context))
         ended: dict[str, Any] = {}
         async with watching(request, acting.cancel):
             try:
                 await acting
-            except _Ended as error:
-                ended = {"error": error.body()}
+            except EndedError as error:
+                ended = {"error": _body_of(error)}
             except asyncio.CancelledError:
                 acting.cancel()
                 # The caller is gone, and so is the door's act. Whoever cancels this task finds it cancelled.
@@ -127,42 +124,26 @@ class ConnectApplication:
         await context.end(ended)
 
     async def _body(self, context: _Context, more_bytes: int = 0) -> bytes | None:
-        """None where the caller is not admitted. Raises _Ended."""
+        """None where the caller is not admitted. Raises EndedError."""
         if not self._admits(request_of(context)):
             context.closing = (_CLOSE,)
             return None
         try:
             return await asyncio.wait_for(context.request.body(self._most_bytes + more_bytes), _BODY_SECONDS)
         except RefusedError as error:
-            raise _Ended(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from error
+            raise EndedError(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from error
         except asyncio.TimeoutError:  # noqa: UP041 - another class on Python 3.10
             context.closing = (_CLOSE,)
-            raise _Ended(grpc.StatusCode.DEADLINE_EXCEEDED, _LATE) from None
+            raise EndedError(grpc.StatusCode.DEADLINE_EXCEEDED, _LATE) from None
 
 
-class _Asked:
-    """What gRPC's handlers want to know of a call to find its method."""
-
-    def __init__(self, method: str) -> None:
-        self.method = method
-        self.invocation_metadata = ()
-
-
-class _Ended(Exception):
-    """A call that the door has ended with a status."""
-
-    def __init__(self, code: grpc.StatusCode, message: str, trailing: Sequence[tuple[str, Any]] = ()) -> None:
-        super().__init__(message)
-        self.code = code
-        self.trailing = [(name, value) for name, value in trailing if isinstance(value, str)]
-        self._details = next((value for name, value in trailing if name == DETAILS), b"")
-
-    def body(self) -> Mapping[str, Any]:
-        details = [
-            {"type": one.type_url.rpartition("/")[2], "value": base64.b64encode(one.value).decode().rstrip("=")}
-            for one in Status.FromString(self._details).details
-        ]
-        return {"code": self.code.name.lower(), "message": str(self), "details": details}
+def _body_of(ended: EndedError) -> Mapping[str, Any]:
+    packed: Any = next((value for name, value in ended.trailing if name == DETAILS), b"")
+    details = [
+        {"type": one.type_url.rpartition("/")[2], "value": base64.b64encode(one.value).decode().rstrip("=")}
+        for one in Status.FromString(packed).details
+    ]
+    return {"code": ended.code.name.lower(), "message": str(ended), "details": details}
 
 
 class _Context:
@@ -192,7 +173,7 @@ class _Context:
         await send_part(self._send, _enveloped(content))
 
     async def abort(self, code: grpc.StatusCode, message: str, trailing: Sequence[tuple[str, Any]]) -> None:
-        raise _Ended(code, message, trailing)
+        raise EndedError(code, message, trailing)
 
     async def end(self, ended: Mapping[str, Any]) -> None:
         """End a stream, and the connection of a caller that does not take the end."""
@@ -207,11 +188,11 @@ class _Context:
 
 
 def _message_in(content: bytes) -> bytes:
-    """The message of a body's one envelope. Raises _Ended."""
+    """The message of a body's one envelope. Raises EndedError."""
     if len(content) < _HEAD_BYTES or int.from_bytes(content[1:_HEAD_BYTES], "big") != len(content) - _HEAD_BYTES:
-        raise _Ended(grpc.StatusCode.INVALID_ARGUMENT, _NO_ENVELOPE)
+        raise EndedError(grpc.StatusCode.INVALID_ARGUMENT, _NO_ENVELOPE)
     if content[0]:
-        raise _Ended(grpc.StatusCode.UNIMPLEMENTED, _COMPRESSED)
+        raise EndedError(grpc.StatusCode.UNIMPLEMENTED, _COMPRESSED)
     return content[_HEAD_BYTES:]
 
 
@@ -219,6 +200,7 @@ def _enveloped(content: bytes, flags: int = 0) -> bytes:
     return bytes([flags]) + len(content).to_bytes(4, "big") + content
 
 
-async def _refuse(send: Send, ended: _Ended, more: Iterable[tuple[str, str]] = ()) -> None:
-    headers = [(b"content-type", JSON), *encoded((*ended.trailing, *more))]
-    await send_whole(send, _STATUSES.get(ended.code.name, 500), headers, json.dumps(ended.body()).encode())
+async def _refuse(send: Send, ended: EndedError, more: Iterable[tuple[str, str]] = ()) -> None:
+    trailing = [(name, value) for name, value in ended.trailing if isinstance(value, str)]
+    headers = [(b"content-type", JSON), *encoded((*trailing, *more))]
+    await send_whole(send, _STATUSES.get(ended.code.name, 500), headers, json.dumps(_body_of(ended)).encode())

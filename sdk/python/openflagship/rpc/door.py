@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, aclosing
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from functools import lru_cache
+from typing import Any, ClassVar, Final, Protocol
 from urllib.parse import unquote
 
 import grpc
@@ -28,22 +28,31 @@ _AUTHORIZATION: Final = b"authorization"
 _UNEXPECTED: Final = "Something went wrong here. The log says what, under the request's id."
 
 
-@dataclass(slots=True)
 class Call:
     """One call. `request` has the metadata as headers, so that whoever knows a caller over HTTP knows it here.
 
-    `caller` is the public name of its credential, once that is known; `note` is for whoever observes. What is `held`
-    is given back when all of the call is over.
+    `caller` is the public name of its credential, once that is known; `note` is for whoever observes.
     """
 
-    request: AsgiRequest
-    method: str
-    context: Any
-    is_stream: bool = False
-    caller: str = ""
-    note: Any = None
-    held: ExitStack = field(default_factory=ExitStack)
-    _cut: asyncio.Future[RefusedError] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    __slots__ = ("caller", "context", "method", "note", "request")
+    is_stream: ClassVar[bool] = False
+
+    def __init__(self, request: AsgiRequest, method: str, context: Any) -> None:
+        self.request, self.method, self.context = request, method, context
+        self.caller = ""
+        self.note: Any = None
+
+
+class StreamCall(Call):
+    """One call that is answered by a stream. What is `held` is given back when all of the call is over."""
+
+    __slots__ = ("_cut", "held")
+    is_stream = True
+
+    def __init__(self, request: AsgiRequest, method: str, context: Any) -> None:
+        super().__init__(request, method, context)
+        self.held = ExitStack()
+        self._cut: asyncio.Future[RefusedError] = asyncio.get_running_loop().create_future()
 
     def cut(self, refused: RefusedError) -> None:
         """End the stream with a refusal, although its caller takes nothing of what is being sent."""
@@ -66,15 +75,24 @@ class Call:
             raise GoneError from writing.exception()
 
 
+class EndedError(Exception):
+    """A call that has ended with a status, where the context is not `grpc.aio`'s own."""
+
+    def __init__(self, code: grpc.StatusCode, message: str, trailing: Sequence[tuple[str, str | bytes]] = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        self.trailing = tuple(trailing)
+
+
 def _pass_over(writing: asyncio.Future[None]) -> None:
     """Take note of a failure that nobody waits for: the caller of a stream that was cut has gone."""
     if not writing.cancelled():
         writing.exception()
 
 
-# Answers one message, or a stream of them.
+# Answers by one message, which may be written already, or by a stream of them.
 Unary = Callable[[Any, Call], Awaitable[Any]]
-Streaming = Callable[[Any, Call], AsyncGenerator[Any, None]]
+Streaming = Callable[[Any, StreamCall], AsyncGenerator[Any, None]]
 
 
 class Observer(Protocol):
@@ -115,13 +133,14 @@ class Door:
         return kind(self._streaming(method, act) if method.server_streaming else self._unary(method, act))
 
     def _unary(self, method: MethodDescriptor, act: Unary) -> Any:
-        read = self._reader(method)
+        read, name = self._reader(method), method.full_name
 
         async def answer(content: bytes, context: Any) -> bytes:
             started = time.perf_counter()
-            call = Call(request_of(context), method.full_name, context)
+            call = Call(request_of(context), name, context)
             try:
-                said: bytes = (await act(read(content), call)).SerializeToString()
+                answered = await act(read(content), call)
+                said: bytes = answered if answered.__class__ is bytes else answered.SerializeToString()
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a status and the log the rest
                 refused = self._refused(error, call)
                 self._observe(call, status_of(refused), time.perf_counter() - started)
@@ -138,7 +157,7 @@ class Door:
         # Not a generator: only whoever writes himself can end a stream that nobody reads.
         async def answer(content: Any, context: Any) -> None:
             started = time.perf_counter()
-            call = Call(request_of(context), method.full_name, context, is_stream=True)
+            call = StreamCall(request_of(context), method.full_name, context)
             code = grpc.StatusCode.CANCELLED
             try:
                 # Before the first message, so that a caller knows that it is heard.
@@ -184,6 +203,22 @@ class Door:
         return refused
 
 
+def methods_of(service: ServiceDescriptor, handler: grpc.GenericRpcHandler) -> Iterator[tuple[str, bool, Any]]:
+    """Of each method of a service its path, whether it answers by a stream, and what answers it."""
+    for method in service.methods:
+        path = f"/{service.full_name}/{method.name}"
+        found: Any = handler.service(_Asked(path))
+        yield path, method.server_streaming, found.stream_stream or found.unary_stream or found.unary_unary
+
+
+class _Asked(grpc.HandlerCallDetails):
+    """What gRPC's handlers want to know of a call to find its method."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.invocation_metadata = ()
+
+
 async def _abort(call: Call, refused: RefusedError) -> None:
     """Raises what ends the call."""
     request_id = call.request.identify()
@@ -214,6 +249,8 @@ def request_of(context: Any) -> AsgiRequest:
     return AsgiRequest({"type": "grpc", "path": "", "headers": headers, "client": peer_of(context.peer())})
 
 
+# Many calls come over each connection.
+@lru_cache(maxsize=4_096)
 def peer_of(peer: str) -> tuple[str, int]:
     """Address and port of `ipv4:127.0.0.1:5000` or `ipv6:%5B::1%5D:5000`; nothing of a Unix socket."""
     kind, _, rest = peer.partition(":")

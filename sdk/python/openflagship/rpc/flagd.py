@@ -11,11 +11,12 @@ from typing import Any, Final, Protocol
 
 import openflagship.rpc.generated.flagd.evaluation.v1.evaluation_pb2 as v1
 import openflagship.rpc.generated.flagd.evaluation.v2.evaluation_pb2 as v2
-from openflagship.engine import Answer
+from openflagship.engine import Answer, Context
 from openflagship.engine.answer import FLAG_NOT_FOUND, TYPE_MISMATCH
+from openflagship.ids import ID_LENGTH
 from openflagship.rpc.affected import Affected, Changes
-from openflagship.rpc.door import Call, Streaming, Unary
-from openflagship.rpc.structs import plain_of
+from openflagship.rpc.door import Call, StreamCall, Streaming, Unary
+from openflagship.rpc.structs import ending_in_text, plain_of
 from openflagship.wire.answers import Recorder, Responder, TypeProblem
 from openflagship.wire.bodies import OfrepError, ofrep_context_of
 from openflagship.wire.errors import RefusedError
@@ -36,8 +37,11 @@ class Desk(Protocol):
     @property
     def recorder(self) -> Recorder: ...
 
-    def changes(self) -> AsyncGenerator[Changes, None]:
-        """What changes from now on. The first item and keep-alives are empty. It ends by raising RefusedError."""
+    def changes(self, call: StreamCall) -> AsyncGenerator[Changes, None]:
+        """What changes from now on, for a stream. The first item and keep-alives are empty.
+
+        It ends by raising RefusedError.
+        """
 
 
 class Host(Protocol):
@@ -59,16 +63,24 @@ def acts_of(host: Host, version: Any) -> dict[str, Unary | Streaming]:
             call.request.identify(evaluation_id)
             if isinstance(found, Answer):
                 raise _failure(found)
+            head = found.rpc_heads.get(response) or write(found)
+            return head + evaluation_id.encode()
+
+        def write(found: RenderedOfrep) -> bytes:
             said = response(reason=_reason_of(found.answer), variant=found.answer.variant)
             put(said, found.answer.value)
-            _fill_metadata(said.metadata, found, evaluation_id)
-            return said
+            head = ending_in_text(said, "metadata", found.metadata, "evaluationId", ID_LENGTH)
+            found.rpc_heads[response] = head
+            return head
 
         return resolve
 
     async def resolve_all(message: Any, call: Call) -> Any:
         desk = await host.enter(call)
-        bulk = _or_refused(lambda: desk.responder.ofrep_all({"context": plain_of(message.context)}, message.ByteSize()))
+        try:
+            bulk = desk.responder.ofrep_all({"context": plain_of(message.context)}, message.ByteSize())
+        except OfrepError as error:
+            raise _refused(error) from error
         said = version.ResolveAllResponse()
         for found, evaluation_id in bulk.recorded(desk.recorder):
             if isinstance(found, RenderedOfrep) and _put_any(said.flags, found):
@@ -76,10 +88,10 @@ def acts_of(host: Host, version: Any) -> dict[str, Unary | Streaming]:
         said.metadata.update({"configVersion": bulk.version})
         return said
 
-    async def event_stream(_message: Any, call: Call) -> AsyncGenerator[Any, None]:
+    async def event_stream(_message: Any, call: StreamCall) -> AsyncGenerator[Any, None]:
         desk = await host.enter(call)
         is_first = True
-        async for changes in desk.changes():
+        async for changes in desk.changes(call):
             if is_first:
                 is_first = False
                 yield version.EventStreamResponse(type="provider_ready")
@@ -107,17 +119,16 @@ def acts_of(host: Host, version: Any) -> dict[str, Unary | Streaming]:
     return acts
 
 
-def _context_of(message: Any) -> Any:
-    sent = plain_of(message.context)
-    return _or_refused(lambda: ofrep_context_of({"context": sent}, message.ByteSize()))
-
-
-def _or_refused(act: Callable[[], Any]) -> Any:
-    """OFREP's refusals are about the body; here that is an invalid argument."""
+def _context_of(message: Any) -> Context:
     try:
-        return act()
+        return ofrep_context_of({"context": plain_of(message.context)}, message.ByteSize())
     except OfrepError as error:
-        raise RefusedError(400, str(error), code=error.code.lower()) from error
+        raise _refused(error) from error
+
+
+def _refused(error: OfrepError) -> RefusedError:
+    """OFREP's refusals are about the body; here that is an invalid argument."""
+    return RefusedError(400, str(error), code=error.code.lower())
 
 
 def _failure(answer: Answer) -> RefusedError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,9 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2_grpc
 
+from openflagship.rpc.door import methods_of
 from openflagship.rpc.keyless import Health, KeylessStreams, Reflection
+from openflagship.rpc.lane import Lane, core_of
 
 # Providers ping more often than gRPC's own servers put up with.
 _LEAST_PING_MS: Final = 5_000
@@ -77,14 +80,23 @@ class RpcServer:
         limits: Limits,
         *,
         is_ready: Callable[[], bool],
+        is_at_once: bool = False,
     ) -> None:
-        """`services`: the description of each, and what handles its calls. Health says SERVING once `is_ready`."""
+        """`services`: the description of each, and what handles its calls. Health says SERVING once `is_ready`.
+
+        `is_at_once`: what answers by one message never waits, and any thread may ask it.
+        """
         given = list(services)
         self._address = address
         self._is_ready = is_ready
         self._telling: asyncio.Task[None] | None = None
         self._server = grpc.aio.server(options=limits.options(), maximum_concurrent_rpcs=limits.most_calls or None)
         self._server.add_generic_rpc_handlers([handler for _, handler in given])
+        self._lane: Lane | None = None
+        core = core_of(self._server) if is_at_once else None
+        if core is not None:
+            methods = chain.from_iterable(starmap(methods_of, given))
+            self._lane = Lane(core, {path: act for path, is_stream, act in methods if not is_stream})
         names, streams = [description.full_name for description, _ in given], KeylessStreams(limits.most_calls)
         self._health = Health(names, streams)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -103,6 +115,8 @@ class RpcServer:
                 f"gRPC cannot listen on {self._address}: it is taken, or no address of this machine"
             ) from error
         await self._server.start()
+        if self._lane is not None:
+            self._lane.start()
         self._telling = asyncio.create_task(self._tell_when_ready())
 
     async def _tell_when_ready(self) -> None:
@@ -121,3 +135,5 @@ class RpcServer:
         """End the calls that are open, at the latest after so long."""
         self.drain()
         await self._server.stop(grace_seconds)
+        if self._lane is not None:
+            await self._lane.join()

@@ -1,10 +1,12 @@
-"""From protobuf's `Struct` to the values of JSON; the other way is `Struct.update`."""
+"""From protobuf's `Struct` to the values of JSON; the other way is `Struct.update`. And messages that end in one."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 
 from openflagship.wire.errors import RefusedError
@@ -41,3 +43,25 @@ def _plain(value: Value, depth: int) -> Any:
     if kind == "list_value":
         return [_plain(member, depth + 1) for member in value.list_value.values]
     return None
+
+
+def ending_in_text(message: Message, field: str, members: Mapping[str, Any], last: str, length: int) -> bytes:
+    """The written message, but for the text of the `last` member of its `field`, a `Struct`.
+
+    Any text of `length` ASCII characters behind it makes it whole. The message must not have that field yet.
+    """
+    struct, end = Struct(), Struct()
+    struct.update({name: value for name, value in members.items() if name != last})
+    end.update({last: " " * length})
+    content = struct.SerializeToString() + end.SerializeToString()
+    # Protobuf lets the fields of a message stand in any order; the length of one that is a message comes before it.
+    tag = message.DESCRIPTOR.fields_by_name[field].number << 3 | 2
+    return message.SerializeToString() + _varint(tag) + _varint(len(content)) + content[:-length]
+
+
+def _varint(number: int) -> bytes:
+    written = bytearray()
+    while number > 0x7F:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*written, number])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from openflagship.engine import Answer, CompiledEnvironment
 from openflagship.engine.answer import OPENFEATURE_REASONS
 from openflagship.wire.bodies import write_json
@@ -27,7 +29,7 @@ class RenderedAnswer:
 class RenderedOfrep:
     """An answer in OFREP's form, which says nothing about the user."""
 
-    __slots__ = ("_head", "answer", "body", "bucket_by", "key", "metadata")
+    __slots__ = ("_head", "answer", "body", "bucket_by", "key", "metadata", "rpc_heads")
 
     def __init__(self, environment: CompiledEnvironment, key: str, answer: Answer) -> None:
         flag = environment.flags[key]
@@ -41,6 +43,8 @@ class RenderedOfrep:
         self.body = write_json({**said, "metadata": metadata})
         # Its metadata is the last member and still open.
         self._head = self.body[:-2] + (b',"evaluationId":"' if metadata else b'"evaluationId":"')
+        # The same in the messages of gRPC, by their class; whoever writes those keeps them here.
+        self.rpc_heads: dict[Any, bytes] = {}
 
     def named(self, evaluation_id: str) -> bytes:
         """The body with the evaluation's id in its metadata."""

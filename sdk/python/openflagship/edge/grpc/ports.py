@@ -20,7 +20,7 @@ from openflagship.edge.source import Source
 from openflagship.rpc import flagd
 from openflagship.rpc.affected import Changes
 from openflagship.rpc.connect import ConnectApplication
-from openflagship.rpc.door import Call, Door
+from openflagship.rpc.door import Call, Door, StreamCall
 from openflagship.rpc.server import Limits, RpcServer, Tls
 from openflagship.stream_kinds import FLAG_KINDS, SEGMENT_KINDS
 from openflagship.wire import credentials
@@ -71,7 +71,8 @@ class GrpcPorts:
                 self.servers.append((address, other))
                 continue
             is_ready = partial(_is_ready, shared.environments, address.environment)
-            self.servers.append((address, RpcServer(address.text, services, limits, is_ready=is_ready)))
+            server = RpcServer(address.text, services, limits, is_ready=is_ready, is_at_once=True)
+            self.servers.append((address, server))
 
     async def start(self) -> None:
         """Raises OSError."""
@@ -146,7 +147,7 @@ class _Host:
         if not self._is_local:
             raise credentials.unauthenticated(None)
         name = self._address.environment
-        found = [source for source in self._environments.sources if name in {"", source.name}]
+        found = [source for source in self._environments.sources if not name or name == source.name]
         if name and not found:
             raise RefusedError(404, credentials.unknown_environment(name))
         if len(found) != 1:
@@ -171,7 +172,7 @@ class _Desk:
             raise RefusedError(503, credentials.NOT_READY)
         return self.recorder.responder
 
-    async def changes(self) -> AsyncGenerator[Changes, None]:
+    async def changes(self, _call: StreamCall) -> AsyncGenerator[Changes, None]:
         source = self.recorder
         news: list[Changes] = []
         woken = asyncio.Event()
