@@ -69,14 +69,14 @@ class Edge:
         self._buckets = limits.Buckets()
         self._cross_origin = CrossOrigin(settings.origins)
         self._server = Endpoint.of(settings.url)
-        self._routes = routes.RouteMap(
+        self.operations = routes.RouteMap(
             (operation.route, operation)
             for operation in (
-                Operation(routes.EVALUATE, self._evaluate),
-                Operation(routes.EVALUATE_ALL, self._evaluate_all),
-                Operation(routes.OFREP_FLAGS, self._ofrep_all),
-                Operation(routes.OFREP_FLAG, self._ofrep),
-                Operation(routes.SNAPSHOT, self._snapshot, needs_server_key=True),
+                Operation(routes.EVALUATE, self._evaluate, is_at_once=True),
+                Operation(routes.EVALUATE_ALL, self._evaluate_all, is_at_once=True),
+                Operation(routes.OFREP_FLAGS, self._ofrep_all, is_at_once=True),
+                Operation(routes.OFREP_FLAG, self._ofrep, is_at_once=True),
+                Operation(routes.SNAPSHOT, self._snapshot, needs_server_key=True, is_at_once=True),
                 Operation(routes.STREAM, self._stream, needs_server_key=True),
                 Operation(routes.EDGE_CONFIGURATION, None),
                 Operation(routes.EDGE_STREAM, None),
@@ -147,7 +147,7 @@ class Edge:
                 return
 
     async def _http(self, request: AsgiRequest, send: Send) -> None:
-        found = self._routes.find(request.path)
+        found = self.operations.find(request.path)
         if found is None:
             await self._without_key(request, send)
             return

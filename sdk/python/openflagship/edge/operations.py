@@ -36,6 +36,8 @@ class Operation:
     handle: Callable[[Call], Awaitable[None]] | None
     needs_server_key: bool = False
     needs_configuration: bool = True
+    # Whether it never waits for anything but its own body.
+    is_at_once: bool = False
     # What follows from these. An attribute is cheaper than a look through a route.
     method: str = field(init=False)
     is_guarded: bool = field(init=False)

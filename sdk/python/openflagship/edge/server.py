@@ -39,10 +39,20 @@ def _settle() -> None:
     gc.freeze()
 
 
+def _protocol() -> Any:
+    try:
+        from openflagship.edge.protocol import EdgeProtocol  # noqa: PLC0415 - it needs httptools, which is CPython's
+    except ImportError:
+        return "auto"
+    return EdgeProtocol
+
+
 def configure(edge: Edge, **address: Any) -> uvicorn.Config:
     return uvicorn.Config(
         edge,
         **address,
+        http=_protocol(),
+        ws="none",
         lifespan="on",
         access_log=False,
         # The edge identifies callers by their key alone.

@@ -11,7 +11,7 @@ import asyncio
 import gc
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -19,11 +19,12 @@ import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # it has no stubs
 
 from openflagship.rpc.door import EndedError
+from openflagship.wire.at_once import WaitsError, run_at_once
 
 log = logging.getLogger("openflagship.rpc")
 
 # Answers a message as the door's handlers do, and never waits.
-Act: TypeAlias = Callable[[bytes, Any], Awaitable[bytes]]
+Act: TypeAlias = Callable[[bytes, Any], Coroutine[Any, Any, bytes]]
 
 _NO_FLAGS: Final = 0
 _END_SECONDS: Final = 1.0
@@ -89,18 +90,16 @@ class _Call:
             # Whoever called is gone, or sent more than is allowed and was told so.
             return
         context = _Context(self.head)
-        acting: Any = self.act(content, context)
         try:
-            acting.send(None)
-        except StopIteration as done:
-            message = cygrpc.SendMessageOperation(done.value, _NO_FLAGS)
-            self._send(message, _status(cygrpc.StatusCode.ok, b"", context.trailing))
+            said = run_at_once(self.act(content, context))
         except EndedError as ended:
             self._send(_status(ended.code.value[0], str(ended).encode(), ended.trailing))
-        else:
-            acting.close()
-            log.error("%s waits for something, and must not", self.path)
+        except WaitsError:
+            log.exception("%s failed", self.path)
             self._send(_status(cygrpc.StatusCode.internal, _WAITS, ()))
+        else:
+            message = cygrpc.SendMessageOperation(said, _NO_FLAGS)
+            self._send(message, _status(cygrpc.StatusCode.ok, b"", context.trailing))
 
     def _send(self, *operations: Any) -> None:
         first = cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS)

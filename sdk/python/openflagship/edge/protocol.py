@@ -1,0 +1,182 @@
+"""HTTP/1.1 as uvicorn speaks it, but that an evaluation is answered while its bytes are being read.
+
+An ASGI server makes a task, an event and a turn of its loop for each request, because an application may wait. An
+evaluation does not. Where a request for one arrives whole and nothing goes before it, the application's coroutine is
+run to its end at once; whatever else comes is uvicorn's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, MutableMapping, Sized
+from http import HTTPStatus
+from typing import Any, Final, TypeAlias
+from urllib.parse import unquote
+
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from openflagship.wire.asgi import Scope
+from openflagship.wire.at_once import run_at_once
+
+log = logging.getLogger("openflagship.edge")
+
+_METHODS: Final = frozenset({b"GET", b"POST"})
+_FAILED: Final = STATUS_LINE[HTTPStatus.INTERNAL_SERVER_ERROR] + b"content-length: 0\r\nconnection: close\r\n\r\n"
+_Message: TypeAlias = MutableMapping[str, Any]
+
+
+class EdgeProtocol(HttpToolsProtocol):
+    """The application is an `Edge`: its operations say which requests are answered without waiting."""
+
+    # The request that is being read, where it may be answered at once, and what has come of its body.
+    _scope: Scope | None = None
+    _content = b""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
+    def on_headers_complete(self) -> None:
+        self._scope = self._scope_at_once()
+        if self._scope is None:
+            self._begin()
+
+    def _scope_at_once(self) -> Scope | None:
+        """None for a request that is for uvicorn."""
+        parser, path = self.parser, self.url
+        method = parser.get_method()
+        if (
+            (self.cycle is not None and not self.cycle.response_complete)
+            or self.flow.write_paused
+            or self.expect_100_continue
+            or self.limit_concurrency is not None
+            or method not in _METHODS
+            or parser.should_upgrade()
+            or not parser.should_keep_alive()
+            or parser.get_http_version() != "1.1"
+            or not path.isascii()
+            or path[:1] != b"/"
+            or path[:2] == b"//"
+            or b"#" in path
+        ):
+            return None
+        raw_path, _, query = path.partition(b"?")
+        text = raw_path.decode("ascii")
+        if "%" in text:
+            text = unquote(text)
+        found = self.app.operations.find(text)
+        if found is None or not found[0].is_at_once:
+            return None
+        return {
+            "type": "http",
+            "method": method.decode("ascii"),
+            "path": text,
+            "query_string": query,
+            "headers": self.headers,
+            "client": self.client,
+        }
+
+    def _begin(self) -> None:
+        """Let uvicorn begin the request whose head was read."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        # The request's scope has this list.
+        self.headers.extend(headers)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self._scope is None:
+            super().on_body(body)
+        else:
+            self._content += body
+
+    def on_message_complete(self) -> None:
+        if self._scope is None:
+            super().on_message_complete()
+            return
+        scope, content = self._scope, self._content
+        self._scope, self._content = None, b""
+        self._answer(scope, content)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._scope is not None:
+            # The rest is still on its way.
+            content = self._content
+            self._scope, self._content = None, b""
+            if not self.transport.is_closing():
+                self._begin()
+                if content:
+                    super().on_body(content)
+
+    def _answer(self, scope: Scope, content: bytes) -> None:
+        exchange = _Exchange(content, self._write)
+        answering: Any = self.app(scope, exchange.receive, exchange.send)
+        try:
+            run_at_once(answering)
+        except Exception:
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            self.transport.write(_FAILED)
+            self.transport.close()
+        else:
+            self.on_response_complete()
+
+    def _write(self, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
+        """Raises ValueError for a header that would begin another one."""
+        lines = [b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *headers)]
+        head = b"".join(lines)
+        if not head.count(b"\n") == head.count(b"\r") == len(lines):
+            raise ValueError("a header holds the end of a line")
+        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[status], head, content))
+
+
+class _Flow(FlowControl):
+    """Reads nothing of a caller who does not take his answers, nor while requests wait that were read already."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self.write_paused and not self._waiting:
+            super().resume_reading()
+
+    def pause_writing(self) -> None:
+        self.pause_reading()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.resume_reading()
+
+
+class _Exchange:
+    """A request that is there whole, and its answer, which is sent whole."""
+
+    __slots__ = ("_content", "_start", "_write")
+
+    def __init__(self, content: bytes, write: Callable[[int, list[tuple[bytes, bytes]], bytes], None]) -> None:
+        self._content: bytes | None = content
+        self._write = write
+        self._start: _Message = {}
+
+    async def receive(self) -> _Message:
+        if self._content is None:
+            # There is nothing more, until the caller is gone.
+            await asyncio.sleep(0)
+        content, self._content = self._content, None
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    async def send(self, message: _Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+        else:
+            self._write(self._start["status"], self._start["headers"], message["body"])
