@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import orjson
 
 from benchmarks.http.load import Target
-from benchmarks.http.servers import EDGE, FLOOR_DJANGO, FLOOR_GRANIAN, FLOOR_UVICORN, FLOOR_WSGI, SMALL, WEB
+from benchmarks.http.servers import EDGE, FLOOR_DJANGO, FLOOR_GRANIAN, FLOOR_UVICORN, FLOOR_WSGI, SMALL, STREAM, WEB
 from benchmarks.many_flags import WORDS
 
 USERS = 1_000
@@ -52,6 +52,9 @@ def rows_of(servers: dict[int, int], key: str, small_key: str) -> list[Line]:
         return Target(name, port, requests, (servers[port],), headers or mine, method or "POST")
 
     evaluate = "/api/flags/evaluate"
+    acknowledged = [
+        ("/api/stream/ack", orjson.dumps({"instance": f"instance-{number}", "version": 1})) for number in range(100)
+    ]
     snapshot = [("/api/snapshot", b"")]
     known = {**small, "If-None-Match": _etag(WEB, small), "Accept-Encoding": "gzip"}
     edge_known = {**small, "If-None-Match": _etag(EDGE, small), "Accept-Encoding": "gzip"}
@@ -74,8 +77,9 @@ def rows_of(servers: dict[int, int], key: str, small_key: str) -> list[Line]:
             "raw ASGI evaluation, granian",
             "raw-asgi-uvicorn",
         ),
-        Line(target("edge", EDGE, single(evaluate, names)), "**edge**, evaluate", "raw-asgi-uvicorn", 0.70),
-        Line(target("edge-ofrep", EDGE, ofrep_one), "**edge**, OFREP single", "raw-asgi-uvicorn", 0.70),
+        Line(target("edge", EDGE, single(evaluate, names)), "**edge**, evaluate", "raw-asgi-uvicorn", 0.90),
+        Line(target("edge-ofrep", EDGE, ofrep_one), "**edge**, OFREP single", "raw-asgi-uvicorn", 0.90),
+        Line(target("stream-ack", STREAM, acknowledged), "**stream process**, acknowledge", "raw-asgi-uvicorn", 0.90),
         Line(target("all", WEB, everything, small), f"**fast lane**, evaluate all {SMALL} flags", "unleash", 1),
         Line(target("bulk", WEB, ofrep_all, small), f"**fast lane**, OFREP bulk of {SMALL} flags", "unleash", 1),
         Line(target("edge-bulk", EDGE, ofrep_all, small), f"**edge**, OFREP bulk of {SMALL} flags", "unleash", 1),

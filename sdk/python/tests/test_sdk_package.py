@@ -53,7 +53,8 @@ def test_package__built__passes_twine_and_gives_its_users_types(tmp_path: Path) 
     # Of a copy: a build writes beside its source.
     source, dist, target = tmp_path / "source", tmp_path / "source" / "dist", tmp_path / "target"
     shutil.copytree(PROJECT, source, ignore=shutil.ignore_patterns("tests", "build", "*.egg-info", "__pycache__"))
-    built = run(["-c", BUILD], source)
+    addresses = {"HOMEPAGE": "https://flags.example.com", "SOURCE": "https://git.example.com/flagship"}
+    built = run(["-c", BUILD], source, **{f"FLAGSHIP_PACKAGE_{name}": url for name, url in addresses.items()})
     assert built.returncode == 0, built.stderr
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
     checked = run(["-m", "twine", "--no-color", "check", "--strict", str(wheel), str(sdist)], source)
@@ -68,6 +69,8 @@ def test_package__built__passes_twine_and_gives_its_users_types(tmp_path: Path) 
     zipfile.ZipFile(wheel).extractall(target)
     (dist_info,) = target.glob("*.dist-info")
     assert dist_info.name == f"openflagship-{openflagship.__version__}.dist-info"
+    said = [line for line in (dist_info / "METADATA").read_text().splitlines() if line.startswith("Project-URL: ")]
+    assert said == [f"Project-URL: {name.title()}, {url}" for name, url in addresses.items()]
 
     (tmp_path / "service.py").write_text(SERVICE)
     look = "import openflagship; print(openflagship.__file__)"

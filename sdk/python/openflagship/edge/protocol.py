@@ -80,7 +80,8 @@ class EdgeProtocol(HttpToolsProtocol):
             "path": text,
             "query_string": query,
             "headers": self.headers,
-            "client": self.client,
+            # What it was found for, so that the edge need not look again.
+            "operation": found,
         }
 
     def _begin(self) -> None:
