@@ -1,14 +1,17 @@
 """Thousands of rollout plans due at one instant, taken by the worker that is shipped, while callers evaluate.
 
 `python -m benchmarks.rollouts [--plans 5000] [--projects 10] [--rate 100] [--seconds 60]`. The same callers are
-measured before it on a system at rest, and beside the steps.
+measured before it on a system at rest, and beside the steps. As many ask a bare server at the same time, which knows of
+no plan: what it notices is what the machine's cores cost anybody.
 """
 
 import argparse
 import multiprocessing
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
 from copy import copy
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +26,7 @@ from benchmarks.stack import refuse_another
 from benchmarks.world import ROOT, empty_servers, machine, report
 
 VAR_DIR = ROOT / "var" / "bench-rollouts"
-PORT = 8163
+PORT, BARE_PORT = 8163, 8164
 # Beat wakes a worker so often.
 WAKE_SECONDS = 10
 STEPS = [{"percent": 30, "after": "PT1H"}, {"percent": 60, "after": "PT1H"}, {"percent": 100, "after": "PT1H"}]
@@ -39,18 +42,53 @@ def main() -> None:
     refuse_another()
     with empty_servers(VAR_DIR, RATE_LIMIT_EVALUATION="1000000") as variables:
         secret, keys = seed(options.plans, options.projects)
-        with web(variables, PORT) as pid:
+        with web(variables, PORT) as pid, bare_server(variables) as bare_pid:
             bodies = [orjson.dumps({"flagKey": key, "userId": f"user-{turn}"}) for turn, key in enumerate(keys * 20)]
             requests = [("/api/evaluate", body) for body in bodies]
-            target = Target("web", PORT, requests, (pid,), {"Authorization": f"Bearer {secret}"})
-            # Callers have a process of their own: this one asks how far the plans are, which would delay them.
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as callers:
-                callers.submit(offered, target, options.rate, 5).result()
-                before = callers.submit(offered, target, options.rate, options.seconds).result()
-                beside, late = _take(
-                    variables, options, lambda: callers.submit(offered, target, options.rate, options.seconds)
-                )
+            # Its flags have other keys.
+            plain = [
+                ("/", body.replace(keys[turn % len(keys)].encode(), b"flag-1")) for turn, body in enumerate(bodies)
+            ]
+            targets = (
+                Target("web", PORT, requests, (pid,), {"Authorization": f"Bearer {secret}"}),
+                Target("bare", BARE_PORT, plain, (bare_pid,)),
+            )
+            # Callers have processes of their own: this one asks how far the plans are, which would delay them.
+            with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as callers:
+
+                def call(seconds: float) -> list[Future[Reading]]:
+                    return [callers.submit(offered, target, options.rate, seconds) for target in targets]
+
+                results(call(5))
+                before = results(call(options.seconds))
+                beside, late = _take(variables, options, lambda: call(options.seconds))
     _report(options, before, beside, late)
+
+
+def results(calls: "list[Future[Reading]]") -> list[Reading]:
+    return [one.result() for one in calls]
+
+
+@contextmanager
+def bare_server(variables: dict[str, str]) -> Iterator[int]:
+    """A server like web with the application of `benchmarks.http.floors`. Gives the process's id."""
+    command = [
+        *(sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(BARE_PORT)),
+        *("--workers", "2", "--no-ws", "benchmarks.http.floors:asgi"),
+    ]
+    process = start(command, variables)
+    try:
+        until(lambda: listens(BARE_PORT), seconds=60)
+        yield process.pid
+    finally:
+        stop(process)
+
+
+def listens(port: int) -> bool:
+    with suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    return False
 
 
 def seed(plans: int, projects: int) -> tuple[str, list[str]]:
@@ -97,8 +135,8 @@ def seed(plans: int, projects: int) -> tuple[str, list[str]]:
 
 
 def _take(
-    variables: dict[str, str], options: Any, call: Callable[[], "Future[Reading]"]
-) -> tuple[Reading, list[float]]:
+    variables: dict[str, str], options: Any, call: Callable[[], "list[Future[Reading]]"]
+) -> tuple[list[Reading], list[float]]:
     """Let all plans be due at once; return what callers saw, and how late each step was, in seconds."""
     from flagship.celery import app  # noqa: PLC0415 - after setup
     from rollouts.clock import database_now  # noqa: PLC0415 - likewise
@@ -114,7 +152,7 @@ def _take(
         RolloutPlan.objects.update(due_at=due_at, entered_at=due_at - timedelta(hours=1))
         calls = call()
         late = _wait_for(due_at, options.plans)
-        return calls.result(), late
+        return results(calls), late
     finally:
         stop(beat)
         stop(worker)
@@ -129,22 +167,26 @@ def _wait_for(due_at: datetime, plans: int) -> list[float]:
     return sorted((at - due_at).total_seconds() for at in taken.values_list("updated_at", flat=True))
 
 
-def _report(options: Any, before: Reading, beside: Reading, late: list[float]) -> None:
+def _report(options: Any, before: list[Reading], beside: list[Reading], late: list[float]) -> None:
     in_time = sum(seconds <= 60 for seconds in late)
     median, worst = late[len(late) // 2], late[-1]
     lines = [
         "## Rollout plans: thousands due at once",
         "",
         f"`python -m benchmarks.rollouts --plans {options.plans} --projects {options.projects} --rate {options.rate}`. "
-        f"{machine()}. Two web workers, one Celery worker and beat as in the Procfile, on the cores of the callers.",
+        f"{machine()}. Two web workers, one Celery worker and beat as in the Procfile, on the cores of the callers. The "
+        f"bare server is granian with the application of `benchmarks.http.floors`; {options.rate} callers a second ask "
+        "it at the same time.",
         "",
         "| what | measured |",
         "|---|---|",
         f"| plans due at one instant | {options.plans:,} |",
         f"| written within a minute of it, beat's {WAKE_SECONDS} s included | {in_time:,} |",
         f"| late by, median and most | {median:.1f} s, {worst:.1f} s |",
-        f"| evaluations at rest, {options.rate} a second | p50 {before.p50:.1f} ms, p99 {before.p99:.1f} ms, "
-        f"{before.errors} errors |",
-        f"| evaluations beside the steps | p50 {beside.p50:.1f} ms, p99 {beside.p99:.1f} ms, {beside.errors} errors |",
+        *(
+            f"| {what} {when} | p50 {found.p50:.1f} ms, p99 {found.p99:.1f} ms, {found.errors} errors |"
+            for when, readings in ((f"at rest, {options.rate} a second", before), ("beside the steps", beside))
+            for what, found in zip(("evaluations", "a bare server"), readings, strict=True)
+        ),
     ]
     report("rollouts", lines)
