@@ -174,9 +174,8 @@ def _report(options: Any, before: list[Reading], beside: list[Reading], late: li
         "## Rollout plans: thousands due at once",
         "",
         f"`python -m benchmarks.rollouts --plans {options.plans} --projects {options.projects} --rate {options.rate}`. "
-        f"{machine()}. Two web workers, one Celery worker and beat as in the Procfile, on the cores of the callers. The "
-        f"bare server is granian with the application of `benchmarks.http.floors`; {options.rate} callers a second ask "
-        "it at the same time.",
+        f"{machine()}. Two web workers, one Celery worker and beat as in the Procfile, on the cores of the callers. "
+        "The bare server is granian with the application of `benchmarks.http.floors`; as many ask it at the same time.",
         "",
         "| what | measured |",
         "|---|---|",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from django.conf import settings
 from django.db import connections
@@ -190,17 +191,25 @@ async def _edge_stream(request: AsgiRequest, send: Send, key: Key, _named: str) 
 
 async def _acknowledge(request: AsgiRequest, send: Send, key: Key, _named: str) -> None:
     """Answer `POST stream/ack`."""
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            sent, _ = await request.json(acknowledgements.MAX_BODY_BYTES)
-    except TimeoutError:
-        detail = f"The body did not arrive within {BODY_SECONDS:g} seconds. Send it again."
-        headers = [("Connection", "close")]
-        raise RefusedError(408, detail, code="request_timeout", headers=headers) from None
+    if request.is_whole:
+        sent, _ = await request.json(acknowledgements.MAX_BODY_BYTES)
+    else:
+        sent = await _in_time(request)
     said = acknowledgements.acknowledgement_of(sent)
     await refuse_future(key, said.version)
     ACKNOWLEDGEMENTS.take(key.environment_id, said)
     await respond(send, 202, said.answer, headers=((b"x-request-id", request.identify().encode()),))
+
+
+async def _in_time(request: AsgiRequest) -> Any:
+    """The parsed body of an acknowledgement. Raises RefusedError."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return (await request.json(acknowledgements.MAX_BODY_BYTES))[0]
+    except TimeoutError:
+        detail = f"The body did not arrive within {BODY_SECONDS:g} seconds. Send it again."
+        headers = [("Connection", "close")]
+        raise RefusedError(408, detail, code="request_timeout", headers=headers) from None
 
 
 async def refuse_future(key: Key, version: int) -> None:

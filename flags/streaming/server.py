@@ -7,7 +7,8 @@ from typing import Any
 
 import structlog
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from openflagship.wire import routes
+from openflagship.wire.uvicorn_protocol import AtOnceProtocol
 
 from flags.streaming.descriptors import REFUSALS, most_connections
 from flags.streaming.hub import HUB
@@ -21,8 +22,11 @@ _IDLE_SECONDS = 15
 _GRACE_SECONDS = 3
 
 
-class StreamProtocol(H11Protocol):
+class StreamProtocol(AtOnceProtocol):
     """Puts the connection's transport into `scope["state"]`, because ASGI cannot abort a connection."""
+
+    def target_of(self, path: str) -> Any:
+        return routes.ACKNOWLEDGE if path in routes.ACKNOWLEDGE.paths else None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         self.app_state = {**self.app_state, "transport": transport}
@@ -30,9 +34,9 @@ class StreamProtocol(H11Protocol):
         self.loop.call_later(_HEAD_SECONDS, self._close_without_request)
 
     def _close_without_request(self) -> None:
-        # uvicorn makes a cycle of each request whose head is complete, and hands a WebSocket to another protocol.
+        # uvicorn hands a WebSocket to another protocol.
         is_mine = self.transport.get_protocol() is self
-        if is_mine and self.cycle is None and not self.transport.is_closing():
+        if is_mine and not self.is_asked and not self.transport.is_closing():
             self.transport.abort()
 
 
@@ -62,7 +66,7 @@ def configure(application: Any, **address: Any) -> uvicorn.Config:
         **address,
         http=StreamProtocol,
         lifespan="on",
-        loop="asyncio",
+        loop="uvloop",
         backlog=_BACKLOG,
         limit_concurrency=most_connections(),
         timeout_keep_alive=_IDLE_SECONDS,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from edge_process import EdgeThread
 from openflagship.edge import server
 from openflagship.edge.operations import Call
-from openflagship.edge.protocol import EdgeProtocol
+from openflagship.wire.uvicorn_protocol import AtOnceProtocol
 from sdk_fixtures import treatment
 from small_platform import KEY, SmallPlatform, eventually
 
@@ -120,8 +121,8 @@ def test_evaluation__before_what_is_no_http__is_answered_before_that_is_refused(
 
 def test_evaluation__that_comes_whole__needs_no_task(edge: EdgeThread, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[str] = []
-    original = EdgeProtocol._begin
-    monkeypatch.setattr(EdgeProtocol, "_begin", lambda self: (begun.append(self.url.decode()), original(self)))
+    original = AtOnceProtocol._begin
+    monkeypatch.setattr(AtOnceProtocol, "_begin", lambda self: (begun.append(self.url.decode()), original(self)))
     assert b" 200 " in said(edge.port, (EVALUATE + request("/api/snapshot", method="GET"),))
     # The last request of each connection closes it.
     assert begun == ["/healthz"]
@@ -168,27 +169,47 @@ def test_connection__that_rests__is_closed_after_its_time(
         assert connection.recv(65536) == b""
 
 
-@pytest.mark.parametrize("way", ["fails", "waits", "splits a header"])
-def test_answer__that_goes_wrong__is_500_and_the_next_is_answered(
-    edge: EdgeThread, way: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def wrong(call: Call) -> None:
-        if way == "waits":
-            await call.request.wait_until_gone()
-        elif way == "fails":
-            raise ZeroDivisionError
-        headers = [(b"x-a", b"b\r\nx-c: d"), (b"content-length", b"0")]
-        await call.send({"type": "http.response.start", "status": 200, "headers": headers})
-        await call.send({"type": "http.response.body", "body": b""})
+async def _split(call: Call) -> None:
+    headers = [(b"x-a", b"b\r\nx-c: d"), (b"content-length", b"0")]
+    await call.send({"type": "http.response.start", "status": 200, "headers": headers})
+    await call.send({"type": "http.response.body", "body": b""})
 
-    operation = edge.edge.operations.find("/api/flags/evaluate")[0]
-    # The edge is this test's own.
-    object.__setattr__(operation, "handle", wrong)
+
+async def _fail(_call: Call) -> None:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("wrong", [_split, _fail])
+def test_answer__that_goes_wrong__is_500_and_the_next_is_answered(
+    edge: EdgeThread, wrong: Callable[[Call], Awaitable[None]], caplog: pytest.LogCaptureFixture
+) -> None:
+    answering(edge, wrong)
     found = said(edge.port, (EVALUATE,))
     assert found.startswith(b"HTTP/1.1 500 ")
     assert b"x-c" not in found
     assert "POST /api/flags/evaluate failed" in caplog.text
     assert edge.ask("POST", "/ofrep/v1/evaluate/flags/asked", json.loads(_CONTEXT))[0] == 200
+
+
+def answering(edge: EdgeThread, act: Callable[[Call], Awaitable[None]]) -> None:
+    """Let this answer evaluations. The edge is the test's own."""
+    object.__setattr__(edge.edge.operations.find("/api/flags/evaluate")[0], "handle", act)
+
+
+def test_answer__that_waits_all_the_same__is_begun_anew_as_a_task(edge: EdgeThread) -> None:
+    bodies: list[object] = []
+
+    async def wait(call: Call) -> None:
+        bodies.append((await call.request.json())[0])
+        await asyncio.sleep(0.01)
+        await call.send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]})
+        await call.send({"type": "http.response.body", "body": b""})
+
+    answering(edge, wait)
+    found = said(edge.port, (EVALUATE * 3,))
+    assert re.findall(rb"HTTP/1.1 (\d+)", found) == [b"202", b"202", b"202", b"200"]
+    # The first one alone had nothing before it.
+    assert bodies == [json.loads(_ASKED)] * 4
 
 
 def test_kill__while_answers_go_out__is_in_the_next_one(platform: SmallPlatform, edge: EdgeThread) -> None:

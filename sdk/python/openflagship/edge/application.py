@@ -147,7 +147,7 @@ class Edge:
                 return
 
     async def _http(self, request: AsgiRequest, send: Send) -> None:
-        found = request.scope.get("operation") or self.operations.find(request.path)
+        found = request.scope.get("target") or self.operations.find(request.path)
         if found is None:
             await self._without_key(request, send)
             return

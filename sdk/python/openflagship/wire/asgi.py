@@ -42,6 +42,11 @@ class AsgiRequest:
         # Empty until somebody needs it: an evaluation's own id will do for most.
         self.request_id = ""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its body has come; then reading it waits for nothing."""
+        return "target" in self.scope
+
     def header(self, name: bytes) -> str:
         """A header's value by its lower-case name; empty where it was not sent."""
         return self.headers.get(name, b"").decode("latin-1")

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, but that an evaluation is answered while its bytes are being read.
+"""HTTP/1.1 as uvicorn speaks it, but that what needs no waiting is answered while its bytes are being read.
 
 An ASGI server makes a task, an event and a turn of its loop for each request, because an application may wait. An
 evaluation does not. Where a request for one arrives whole and nothing goes before it, the application's coroutine is
@@ -18,21 +18,30 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from openflagship.wire.asgi import Scope
-from openflagship.wire.at_once import run_at_once
+from openflagship.wire.at_once import WaitsError, run_at_once
 
-log = logging.getLogger("openflagship.edge")
+log = logging.getLogger("openflagship.http")
 
 _METHODS: Final = frozenset({b"GET", b"POST"})
 _FAILED: Final = STATUS_LINE[HTTPStatus.INTERNAL_SERVER_ERROR] + b"content-length: 0\r\nconnection: close\r\n\r\n"
 _Message: TypeAlias = MutableMapping[str, Any]
 
 
-class EdgeProtocol(HttpToolsProtocol):
-    """The application is an `Edge`: its operations say which requests are answered without waiting."""
+class AtOnceProtocol(HttpToolsProtocol):
+    """`target_of` says which requests are run at once. One that waits all the same is begun anew as a task.
 
+    So whatever such a request does before it waits for the first time must be harmless twice.
+    """
+
+    # Whether the head of a request has come.
+    is_asked = False
     # The request that is being read, where it may be answered at once, and what has come of its body.
     _scope: Scope | None = None
     _content = b""
+
+    def target_of(self, path: str) -> Any:
+        """What answers the path at once, for the scope's member `target`; None where it is not answered so."""
+        raise NotImplementedError
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -44,6 +53,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
+        self.is_asked = True
         self._scope = self._scope_at_once()
         if self._scope is None:
             self._begin()
@@ -56,7 +66,7 @@ class EdgeProtocol(HttpToolsProtocol):
             (self.cycle is not None and not self.cycle.response_complete)
             or self.flow.write_paused
             or self.expect_100_continue
-            or self.limit_concurrency is not None
+            or self._is_full()
             or method not in _METHODS
             or parser.should_upgrade()
             or not parser.should_keep_alive()
@@ -71,8 +81,8 @@ class EdgeProtocol(HttpToolsProtocol):
         text = raw_path.decode("ascii")
         if "%" in text:
             text = unquote(text)
-        found = self.app.operations.find(text)
-        if found is None or not found[0].is_at_once:
+        target = self.target_of(text)
+        if target is None:
             return None
         return {
             "type": "http",
@@ -80,9 +90,14 @@ class EdgeProtocol(HttpToolsProtocol):
             "path": text,
             "query_string": query,
             "headers": self.headers,
-            # What it was found for, so that the edge need not look again.
-            "operation": found,
+            "client": self.client,
+            "target": target,
         }
+
+    def _is_full(self) -> bool:
+        """As uvicorn has it, which then refuses."""
+        most = self.limit_concurrency
+        return most is not None and (len(self.connections) >= most or len(self.tasks) >= most)
 
     def _begin(self) -> None:
         """Let uvicorn begin the request whose head was read."""
@@ -92,6 +107,9 @@ class EdgeProtocol(HttpToolsProtocol):
         # The request's scope has this list.
         self.headers.extend(headers)
         super().on_headers_complete()
+        if self._content:
+            content, self._content = self._content, b""
+            super().on_body(content)
 
     def on_body(self, body: bytes) -> None:
         if self._scope is None:
@@ -103,26 +121,30 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._scope is None:
             super().on_message_complete()
             return
-        scope, content = self._scope, self._content
-        self._scope, self._content = None, b""
-        self._answer(scope, content)
+        scope, self._scope = self._scope, None
+        try:
+            self._answer(scope)
+        except WaitsError:
+            self._begin()
+            super().on_message_complete()
+        self._content = b""
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._scope is not None:
             # The rest is still on its way.
-            content = self._content
-            self._scope, self._content = None, b""
+            self._scope = None
             if not self.transport.is_closing():
                 self._begin()
-                if content:
-                    super().on_body(content)
 
-    def _answer(self, scope: Scope, content: bytes) -> None:
-        exchange = _Exchange(content, self._write)
+    def _answer(self, scope: Scope) -> None:
+        """Raises WaitsError before anything was sent."""
+        exchange = _Exchange(self._content, self._write)
         answering: Any = self.app(scope, exchange.receive, exchange.send)
         try:
             run_at_once(answering)
+        except WaitsError:
+            raise
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             self.transport.write(_FAILED)
