@@ -2,7 +2,7 @@
 
 import os
 
-from setuptools import setup
+from setuptools import setup  # type: ignore[import-untyped]  # it is there at a build alone
 
 NAMES = {"Homepage": "HOMEPAGE", "Documentation": "DOCUMENTATION", "Source": "SOURCE", "Issues": "ISSUES"}
 given = {label: os.environ.get(f"FLAGSHIP_PACKAGE_{name}", "") for label, name in NAMES.items()}
