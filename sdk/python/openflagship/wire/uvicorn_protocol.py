@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, MutableMapping, Sized
+from collections.abc import Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
@@ -45,7 +45,7 @@ class AtOnceProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
-        self.flow = _Flow(transport, self.pipeline)
+        self.flow = _Flow(transport, self)
 
     def on_message_begin(self) -> None:
         self.url = b""
@@ -63,7 +63,7 @@ class AtOnceProtocol(HttpToolsProtocol):
         parser, path = self.parser, self.url
         method = parser.get_method()
         if (
-            (self.cycle is not None and not self.cycle.response_complete)
+            self.is_answering
             or self.flow.write_paused
             or self.expect_100_continue
             or self._is_full()
@@ -93,6 +93,11 @@ class AtOnceProtocol(HttpToolsProtocol):
             "client": self.client,
             "target": target,
         }
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether an application's task answers a request."""
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _is_full(self) -> bool:
         """As uvicorn has it, which then refuses."""
@@ -162,19 +167,23 @@ class AtOnceProtocol(HttpToolsProtocol):
 
 
 class _Flow(FlowControl):
-    """Reads nothing of a caller who does not take his answers, nor while requests wait that were read already."""
+    """Reads no further request of a caller who does not take his answers, nor while some wait that were read.
 
-    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+    While one is being answered it is read on: so the end of a stream's caller is seen.
+    """
+
+    def __init__(self, transport: asyncio.Transport, protocol: AtOnceProtocol) -> None:
         super().__init__(transport)
-        self._waiting = waiting
+        self._protocol = protocol
 
     def resume_reading(self) -> None:
-        if not self.write_paused and not self._waiting:
+        if not self._protocol.pipeline and (self._protocol.is_answering or not self.write_paused):
             super().resume_reading()
 
     def pause_writing(self) -> None:
-        self.pause_reading()
         super().pause_writing()
+        if not self._protocol.is_answering:
+            self.pause_reading()
 
     def resume_writing(self) -> None:
         super().resume_writing()
