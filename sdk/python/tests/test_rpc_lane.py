@@ -140,6 +140,31 @@ def test_stop__while_a_caller_has_sent_half__ends_the_thread() -> None:
     serving(act)
 
 
+def test_stop__while_calls_come__answers_or_refuses_each_and_ends_the_thread(caplog: pytest.LogCaptureFixture) -> None:
+    ended: list[grpc.StatusCode] = []
+
+    async def call_on(channel: Any) -> None:
+        while True:
+            try:
+                await asked(channel)
+            except grpc.aio.AioRpcError as error:
+                ended.append(error.code())
+                return
+
+    async def act(server: RpcServer, channel: Any) -> None:
+        calling = [asyncio.ensure_future(call_on(channel)) for _ in range(20)]
+        await asked(channel)
+        await server.stop(1)
+        await asyncio.gather(*calling)
+        assert "openflagship-rpc" not in {thread.name for thread in threading.enumerate()}
+
+    for _ in range(10):
+        serving(act)
+    assert set(ended) <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+    assert len(ended) == 200
+    assert not caplog.records
+
+
 def test_a_version_of_grpc_without_them__answers_on_the_loop_and_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

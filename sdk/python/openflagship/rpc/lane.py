@@ -12,6 +12,7 @@ import gc
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -37,6 +38,8 @@ class Lane:
     def __init__(self, core: Any, acts: Mapping[str, Act]) -> None:
         """`core`: what `core_of` finds of a server. `acts`: by the path of their method."""
         self._core, self._acts = core, acts
+        # How many events are still to come.
+        self._due = 0
         self._queue = cygrpc.CompletionQueue()
         core.register_completion_queue(self._queue)
         for path in acts:
@@ -54,21 +57,26 @@ class Lane:
 
     def _ask(self, path: str) -> None:
         """Ask for the method's next call. The core keeps those that come meanwhile."""
-        self._core.request_registered_call(self._queue, self._queue, path, path)
+        # It refuses once the server stops.
+        with suppress(ValueError):
+            self._core.request_registered_call(self._queue, self._queue, path, path)
+            self._due += 1
+
+    def begin(self, call: Any, operations: tuple[Any, ...], tag: Callable[[Any], None]) -> None:
+        """Begin operations of a call. Their event goes to `tag`."""
+        call.start_server_batch(operations, tag)
+        self._due += 1
 
     def _run(self) -> None:
-        asked = len(self._acts)
-        while asked:
+        while self._due:
             event: Any = self._queue.poll(None)
+            self._due -= 1
             try:
                 if not isinstance(event.tag, str):
                     event.tag(event)
                 elif event.success:
                     self._ask(event.tag)
-                    _Call(event.tag, self._acts[event.tag], event).receive()
-                else:
-                    # The server stops, and has no further call for this method.
-                    asked -= 1
+                    _Call(self, event.tag, self._acts[event.tag], event).receive()
             except Exception:
                 log.exception("a call of gRPC failed; the next ones are answered")
 
@@ -77,12 +85,13 @@ class Lane:
 class _Call:
     """One call, from its head to its answer. Its steps are the tags of gRPC's events."""
 
+    lane: Lane
     path: str
     act: Act
     head: Any
 
     def receive(self) -> None:
-        self.head.call.start_server_batch((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), self.answer)
+        self.lane.begin(self.head.call, (cygrpc.ReceiveMessageOperation(_NO_FLAGS),), self.answer)
 
     def answer(self, event: Any) -> None:
         content = event.batch_operations[0].message()
@@ -103,7 +112,7 @@ class _Call:
 
     def _send(self, *operations: Any) -> None:
         first = cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS)
-        self.head.call.start_server_batch((first, *operations), self.end)
+        self.lane.begin(self.head.call, (first, *operations), self.end)
 
     def end(self, event: Any) -> None:
         """What a caller does not take any more is no error. With this the last reference to the call goes."""
