@@ -43,11 +43,15 @@ async def _nothing(_message: Any, _call: Call) -> Any:
     yield v1.WatchResponse()
 
 
+def server_at(address: str, answer: Any) -> RpcServer:
+    handler = Door(lambda *_: None).handler(_CONFIG, {"Watch": _nothing, "GetSnapshot": answer})
+    limits = Limits(most_bytes=1_000, most_calls=0, keep_alive_seconds=60)
+    return RpcServer(address, [(_CONFIG, handler)], limits, is_ready=lambda: True, is_at_once=True)
+
+
 def serving(act: Callable[[RpcServer, Any], Awaitable[None]], answer: Any = _echo) -> None:
     async def run() -> None:
-        handler = Door(lambda *_: None).handler(_CONFIG, {"Watch": _nothing, "GetSnapshot": answer})
-        limits = Limits(most_bytes=1_000, most_calls=0, keep_alive_seconds=60)
-        server = RpcServer("127.0.0.1:0", [(_CONFIG, handler)], limits, is_ready=lambda: True, is_at_once=True)
+        server = server_at("127.0.0.1:0", answer)
         await server.start()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
@@ -136,6 +140,16 @@ def test_stop__while_a_caller_has_sent_half__ends_the_thread() -> None:
         await server.stop(0)
         assert await status_of(silent) in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
         assert "openflagship-rpc" not in {thread.name for thread in threading.enumerate()}
+
+    serving(act)
+
+
+def test_stop__of_a_server_whose_address_was_taken__has_nothing_to_end() -> None:
+    async def act(server: RpcServer, _channel: Any) -> None:
+        other = server_at(f"127.0.0.1:{server.port}", _echo)
+        with pytest.raises(OSError, match="it is taken"):
+            await other.start()
+        await other.stop(0)
 
     serving(act)
 

@@ -52,8 +52,9 @@ class Lane:
         self._thread.start()
 
     async def join(self) -> None:
-        """Wait for the thread, once the server has stopped."""
-        await asyncio.to_thread(self._thread.join, _END_SECONDS)
+        """Wait for the thread, once the server has stopped. It may never have started."""
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join, _END_SECONDS)
 
     def _ask(self, path: str) -> None:
         """Ask for the method's next call. The core keeps those that come meanwhile."""
