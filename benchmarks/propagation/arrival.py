@@ -326,7 +326,9 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.parts) - set(every):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    set_up_django(VAR_DIR, REDIS_PREFIX="cluster", LOG_LEVEL="ERROR")
+    # All streams come from one address, by one key.
+    most = dict.fromkeys(("STREAM_MAX_PER_KEY", "STREAM_MAX_PER_ADDRESS"), "100000")
+    set_up_django(VAR_DIR, REDIS_PREFIX="cluster", LOG_LEVEL="ERROR", **most)
     from flags.testing.cluster import Cluster  # noqa: PLC0415 - after setup
     from flagship import embedded  # noqa: PLC0415 - likewise
 
