@@ -57,9 +57,16 @@ def web(
         *(sys.executable, "-m", "granian", "--interface", "rsgi", "--host", "127.0.0.1", "--port", str(port)),
         *("--workers", str(workers), "--http", "1", "--no-ws", application),
     ]
+    with serving(command, variables, lambda: _is_up(port)) as pid:
+        yield pid
+
+
+@contextmanager
+def serving(command: Sequence[str], variables: dict[str, str], is_up: Callable[[], bool]) -> Iterator[int]:
+    """The process of a command; inside the `with` it is up. Gives its id."""
     process = start(command, variables)
     try:
-        until(lambda: _is_up(port), seconds=120)
+        until(is_up, seconds=120)
         yield process.pid
     finally:
         stop(process)

@@ -21,7 +21,7 @@ from openflagship.ids import uuid7
 
 from benchmarks.http.load import Reading, Target, offered
 from benchmarks.many_flags import add_flags
-from benchmarks.processes import start, stop, until, web
+from benchmarks.processes import serving, start, stop, until, web
 from benchmarks.stack import refuse_another
 from benchmarks.world import ROOT, empty_servers, machine, report
 
@@ -76,12 +76,8 @@ def bare_server(variables: dict[str, str]) -> Iterator[int]:
         *(sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(BARE_PORT)),
         *("--workers", "2", "--no-ws", "benchmarks.http.floors:asgi"),
     ]
-    process = start(command, variables)
-    try:
-        until(lambda: listens(BARE_PORT), seconds=60)
-        yield process.pid
-    finally:
-        stop(process)
+    with serving(command, variables, lambda: listens(BARE_PORT)) as pid:
+        yield pid
 
 
 def listens(port: int) -> bool:
