@@ -72,7 +72,7 @@ def test_holdout__its_users__get_what_others_do_of_every_flag(environment, hold_
                for user in map(str, range(2000))]  # fmt: skip
     held_out = [pair for pair in answers if not any(answer.experiment for answer in pair)]
 
-    assert 0.17 < len(held_out) / 2000 < 0.23
+    assert 0.15 < len(held_out) / 2000 < 0.25, "a fifth, within five sigma of a layer's salt"
     assert {answer.reason for pair in held_out for answer in pair} == {"ROLLOUT", "DEFAULT"}
     ranges = LayerSlot.objects.order_by("buckets").values_list("experiment_id", "buckets")
     assert [(pk, item.lower, item.upper) for pk, item in ranges] == [
