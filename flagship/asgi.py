@@ -14,6 +14,7 @@ django.setup()
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402 - Django's apps must be loaded first
 from django.db import connections  # noqa: E402 - likewise
+from openflagship.serving import interpreter  # noqa: E402 - likewise
 from openflagship.wire.asgi import respond  # noqa: E402 - likewise
 
 from flags.propagation.runtime import RUNTIME  # noqa: E402 - likewise
@@ -26,6 +27,10 @@ from tenancy.callers.shared_limits import SHARED_LIMITS  # noqa: E402 - likewise
 
 
 async def _http(scope: Any, receive: Any, send: Any) -> None:
+    # One that has a target is answered there, and nowhere else.
+    if "target" in scope:
+        await http.application(scope, receive, send)
+        return
     if scope["path"] == "/metrics":
         content, content_type = await asyncio.to_thread(metrics_text)
         await respond(send, 200, content, content_type=content_type.encode())
@@ -39,6 +44,8 @@ async def _http(scope: Any, receive: Any, send: Any) -> None:
 def _start() -> None:
     RUNTIME.start()
     SHARED_LIMITS.start()
+    interpreter.switch_often()
+    interpreter.settle()
     # The thread this ran in has no further use for its connection.
     connections.close_all()
 

@@ -1,9 +1,9 @@
 """Django behind the fast lane, for WSGI servers. The shipped `web` process is `flagship.rsgi`, which is built on it."""
 
-import gc
 import os
 
 from django.core.wsgi import get_wsgi_application
+from openflagship.serving import interpreter
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flagship.settings")
 
@@ -20,6 +20,4 @@ data_plane = DataPlane(django)
 application = FastLane(data_plane)
 RUNTIME.start()
 SHARED_LIMITS.start()
-# What was loaded stays: a collection need not look through ten thousand flags again and hold up a request for it.
-gc.collect()
-gc.freeze()
+interpreter.settle()

@@ -73,7 +73,7 @@ def main() -> None:
         first_day = _measure(world, {FIGURES: pages[FIGURES]}, rounds=1)[FIGURES]
         filling.store_nightly(experiment)
         found = {name: asked for name, asked in pages.items() if options.only in name}
-        from flagship.serving.front_door import settle  # noqa: PLC0415 - after setup
+        from openflagship.serving.interpreter import settle  # noqa: PLC0415 - after setup
 
         # As a web process does when it starts.
         settle()

@@ -53,7 +53,7 @@ def rows_of(servers: dict[int, int], key: str, small_key: str) -> list[Line]:
 
     evaluate = "/api/flags/evaluate"
     acknowledged = [
-        ("/api/stream/ack", orjson.dumps({"instance": f"instance-{number}", "version": 1})) for number in range(100)
+        ("/api/stream/ack", orjson.dumps({"instance": f"instance-{number}", "version": 1})) for number in range(5_000)
     ]
     snapshot = [("/api/snapshot", b"")]
     known = {**small, "If-None-Match": _etag(WEB, small), "Accept-Encoding": "gzip"}

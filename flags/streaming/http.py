@@ -233,8 +233,12 @@ def limit(key: Key, scope: Scope) -> None:
 def address_of(scope: Scope) -> str:
     """The caller's network address, as the web process has it."""
     peer = scope.get("client") or ("", 0)
-    forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
-    return addresses.address_of({"REMOTE_ADDR": peer[0], "HTTP_X_FORWARDED_FOR": forwarded})
+    forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    if not forwarded:
+        return str(peer[0])
+    return addresses.address_of(
+        {"REMOTE_ADDR": peer[0], "HTTP_X_FORWARDED_FOR": b",".join(forwarded).decode("latin-1")}
+    )
 
 
 _ROUTES = routes.RouteMap(

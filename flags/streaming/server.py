@@ -7,8 +7,8 @@ from typing import Any
 
 import structlog
 import uvicorn
+from openflagship.serving.uvicorn_protocol import AtOnceProtocol
 from openflagship.wire import routes
-from openflagship.wire.uvicorn_protocol import AtOnceProtocol
 
 from flags.streaming.descriptors import REFUSALS, most_connections
 from flags.streaming.hub import HUB
@@ -75,6 +75,8 @@ def configure(application: Any, **address: Any) -> uvicorn.Config:
         log_config=None,
         log_level="warning",
         access_log=False,
+        # Whose word is taken for a caller's address is settled in one place (tenancy.callers.addresses).
+        proxy_headers=False,
         server_header=False,
         date_header=False,
         ws_per_message_deflate=False,

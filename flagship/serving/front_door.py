@@ -5,7 +5,6 @@ neither a slow client nor a slow page holds up an evaluation (docs/adr/0002).
 """
 
 import asyncio
-import gc
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ import orjson
 import structlog
 from django.conf import settings
 from granian.rsgi import ProtocolClosed
+from openflagship.serving import interpreter
 from openflagship.wire.errors import RefusedError
 from openflagship.wire.request_ids import HEADER, request_id_of
 from openflagship.wire.routes import API_PREFIXES, CONVERSIONS, EXPOSURES, METRICS, USAGE
@@ -32,8 +32,6 @@ Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
 Application = Callable[[Environ, Any], Iterable[bytes]]
 
-# A thread that holds the interpreter gives it up after so long; an evaluation waits for it a few times.
-SWITCH_SECONDS = 0.001
 # So many requests may wait for a thread.
 MOST_WAITING = 1_000
 # A reader of a long export that takes nothing for so long is given up. granian 2.8 takes each piece at once and keeps
@@ -46,12 +44,6 @@ _CONSOLE_IMPORT = "/admin/flags/flagconfig/import/"
 _EVENT_PATHS = frozenset(path for route in (EXPOSURES, CONVERSIONS, METRICS, USAGE) for path in route.paths)
 
 
-def settle() -> None:
-    """Let the collector pass over what has been loaded by now: it stays, and takes a seventh of a page to look at."""
-    gc.collect()
-    gc.freeze()
-
-
 class FrontDoor:
     """RSGI around the lane, the data plane and Django."""
 
@@ -62,8 +54,8 @@ class FrontDoor:
         self._names: dict[str, str | None] = dict(_PLAIN)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        sys.setswitchinterval(SWITCH_SECONDS)
-        settle()
+        interpreter.switch_often()
+        interpreter.settle()
         ARRIVALS.start(loop)
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:

@@ -14,7 +14,7 @@ import pytest
 from edge_process import EdgeThread
 from openflagship.edge import server
 from openflagship.edge.operations import Call
-from openflagship.wire.uvicorn_protocol import AtOnceProtocol
+from openflagship.serving.uvicorn_protocol import AtOnceProtocol
 from sdk_fixtures import treatment
 from small_platform import KEY, SmallPlatform, eventually
 

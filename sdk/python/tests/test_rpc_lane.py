@@ -18,7 +18,7 @@ from openflagship.rpc.generated.flagd.evaluation.v2 import evaluation_pb2 as v2
 from openflagship.rpc.generated.openflagship.v1 import flagship_pb2 as v1
 from openflagship.rpc.lane import core_of
 from openflagship.rpc.server import Limits, RpcServer
-from openflagship.wire.at_once import WaitsError
+from openflagship.serving.at_once import WaitsError
 from small_platform import SmallPlatform, eventually
 
 _CONFIG: Any = v1.DESCRIPTOR.services_by_name["Config"]

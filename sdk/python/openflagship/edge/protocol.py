@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from openflagship.wire.uvicorn_protocol import AtOnceProtocol
+from openflagship.serving.uvicorn_protocol import AtOnceProtocol
 
 
 class EdgeProtocol(AtOnceProtocol):

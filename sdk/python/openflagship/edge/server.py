@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import socket
@@ -14,6 +13,7 @@ import uvicorn
 from openflagship.edge.application import Edge
 from openflagship.edge.processes import START_FAILED, Place, sharing
 from openflagship.edge.settings import EdgeSettings
+from openflagship.serving.interpreter import settle
 
 _GRACE_SECONDS = 3
 # Longer than callers keep idle connections, so that the caller is the one that closes.
@@ -30,13 +30,6 @@ class EdgeServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._edge.drain()
         await super().shutdown(sockets)
-
-
-def _settle() -> None:
-    """Exclude the loaded flags from garbage collection: a pass over ten thousand flags would delay requests."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
 
 
 def _protocol() -> Any:
@@ -84,7 +77,7 @@ def log_plainly() -> None:
 
 
 def edge_of(place: Place | None = None) -> Edge:
-    return Edge(EdgeSettings.from_environ(os.environ), _settle, place)
+    return Edge(EdgeSettings.from_environ(os.environ), settle, place)
 
 
 def tls_of() -> dict[str, str]:

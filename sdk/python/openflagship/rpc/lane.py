@@ -20,7 +20,7 @@ import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # it has no stubs
 
 from openflagship.rpc.door import EndedError
-from openflagship.wire.at_once import WaitsError, run_at_once
+from openflagship.serving.at_once import WaitsError, run_at_once
 
 log = logging.getLogger("openflagship.rpc")
 

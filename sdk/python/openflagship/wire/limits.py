@@ -11,8 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from openflagship.wire.errors import RefusedError
 
@@ -31,8 +30,7 @@ def rate_limit_headers(limit_per_minute: int, level: float) -> list[tuple[str, s
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Whether a request may pass. `level` is the number of tokens left in its caller's bucket."""
 
     is_allowed: bool

@@ -17,8 +17,8 @@ from urllib.parse import unquote
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from openflagship.serving.at_once import WaitsError, run_at_once
 from openflagship.wire.asgi import Scope
-from openflagship.wire.at_once import WaitsError, run_at_once
 
 log = logging.getLogger("openflagship.http")
 
