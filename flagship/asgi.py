@@ -14,7 +14,6 @@ django.setup()
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402 - Django's apps must be loaded first
 from django.db import connections  # noqa: E402 - likewise
-from openflagship.serving import interpreter  # noqa: E402 - likewise
 from openflagship.wire.asgi import respond  # noqa: E402 - likewise
 
 from flags.propagation.runtime import RUNTIME  # noqa: E402 - likewise
@@ -27,10 +26,6 @@ from tenancy.callers.shared_limits import SHARED_LIMITS  # noqa: E402 - likewise
 
 
 async def _http(scope: Any, receive: Any, send: Any) -> None:
-    # One that has a target is answered there, and nowhere else.
-    if "target" in scope:
-        await http.application(scope, receive, send)
-        return
     if scope["path"] == "/metrics":
         content, content_type = await asyncio.to_thread(metrics_text)
         await respond(send, 200, content, content_type=content_type.encode())
@@ -44,8 +39,6 @@ async def _http(scope: Any, receive: Any, send: Any) -> None:
 def _start() -> None:
     RUNTIME.start()
     SHARED_LIMITS.start()
-    interpreter.switch_often()
-    interpreter.settle()
     # The thread this ran in has no further use for its connection.
     connections.close_all()
 
@@ -66,4 +59,9 @@ async def _lifespan(_scope: Any, receive: Any, send: Any) -> None:
             return
 
 
-application = ProtocolTypeRouter({"http": _http, "websocket": websocket, "lifespan": _lifespan})
+_by_type = ProtocolTypeRouter({"http": _http, "websocket": websocket, "lifespan": _lifespan})
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Every request of the process. What has a target is answered at once (`StreamProtocol`)."""
+    await (http.application if "target" in scope else _by_type)(scope, receive, send)

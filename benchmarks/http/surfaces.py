@@ -70,7 +70,8 @@ def main() -> None:
             f"({begun:.1f} before the run); {load} with one thread, on the same cores as the servers; "
             + ", ".join(f"{name} {version(name)}" for name in ("granian", "uvicorn", "uvloop", "Django"))
             + f", DRF {version('djangorestframework')}.",
-            f"Each figure is the median of {options.rounds} samples of {options.seconds:g} s, taken in turns. Every "
+            f"Each figure is the median of {options.rounds} samples of {options.seconds:g} s, taken in turns; a share "
+            "is the median of the shares in each turn. Every "
             "server has one worker, the WSGI ones one blocking thread. All run at once and idle while one is asked; "
             "beside them PostgreSQL, Redis and the stream process. Exposures go to the event stream in Redis; the "
             "ingest process, which stores them, runs in the row that says so and in the second table alone.",
@@ -154,7 +155,14 @@ def _table(
             ]
         cells += [f"{middle(name, connections[0], 'cpu_us'):.0f}", f"{resident[name]:.0f}"]
         if line.reference in measured:
-            shares = [middle(name, number, "rate") / middle(line.reference, number, "rate") for number in connections]
+            # In turn with its reference, so that a slow moment of the machine strikes both.
+            shares = [
+                statistics.median(
+                    mine.rate / theirs.rate
+                    for mine, theirs in zip(readings[name, number], readings[line.reference, number], strict=True)
+                )
+                for number in connections
+            ]
             cells.append(f"{' / '.join(f'{share:.0%}' for share in shares)} of {line.reference}")
             asked = line.at_least
             cells += ["", ""] if asked is None else [f"{asked:.0%}", "yes" if min(shares) >= asked else "no"]

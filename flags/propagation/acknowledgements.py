@@ -132,9 +132,9 @@ return known
 def record(environment_id: int, reports: list[Report]) -> None:
     """Write the reports of one environment. Raises RedisError."""
     # Packed as one argument: redis-py takes longer to write six of each report than Redis to read them.
-    packed = orjson.dumps([
-        (instance, sdk, version, at, _text_of(said), ending) for instance, sdk, version, at, said, ending in reports
-    ])
+    packed = orjson.dumps(
+        [(instance, sdk, version, at, _text_of(said), ending) for instance, sdk, version, at, said, ending in reports]
+    )
     keys = services_key(environment_id), kill_versions_key(environment_id)
     known = MOST_SERVICES, applied_key(environment_id, 0)[:-1], _KEEP_SECONDS, _MOST_AHEAD_MS
     client().eval(_RECORD, 2, *keys, *known, packed)
@@ -199,9 +199,8 @@ class Acknowledgements:
         self.reset()
 
     def reset(self) -> None:
-        self._reports: dict[int, list[Report]] = {}
-        # By environment and instance: what the last of its reports that wait says.
-        self._said: dict[tuple[int, str], tuple[str, int, Understanding | None, str]] = {}
+        # What waits of each environment: the reports in their order, and the last one of each instance.
+        self._waiting: dict[int, tuple[list[Report], dict[str, Report]]] = {}
         self._lock = threading.Lock()
 
     def add(
@@ -217,14 +216,15 @@ class Acknowledgements:
         """A report that says what the last one of its instance says, and which still waits, adds nothing to it."""
         if environment_id is None:
             return
-        said = (sdk, version, understanding, ending)
+        report = Report(instance, sdk, version, time.time_ns() // 1_000_000, understanding, ending)
         with self._lock:
-            if self._said.get((environment_id, instance)) == said:
+            reports, last = self._waiting.get(environment_id) or self._waiting.setdefault(environment_id, ([], {}))
+            before = last.get(instance)
+            if before is not None and before._replace(at=report.at) == report:
                 return
-            waiting = self._reports.setdefault(environment_id, [])
-            if len(waiting) < MOST_REPORTS_WAITING:
-                self._said[environment_id, instance] = said
-                waiting.append(Report(instance, sdk, version, time.time_ns() // 1_000_000, understanding, ending))
+            if len(reports) < MOST_REPORTS_WAITING:
+                last[instance] = report
+                reports.append(report)
 
     def take(self, environment_id: int | None, said: Acknowledgement) -> None:
         """Note what a service has said."""
@@ -234,11 +234,11 @@ class Acknowledgements:
             self.add(environment_id, said.instance, said.sdk, said.version, said.understanding)
 
     def flush(self) -> None:
-        if not self._reports:
+        if not self._waiting:
             return
         with self._lock:
-            reports, self._reports, self._said = self._reports, {}, {}
-        for environment_id, found in reports.items():
+            waiting, self._waiting = self._waiting, {}
+        for environment_id, (found, _) in waiting.items():
             for first in range(0, len(found), _WRITTEN_TOGETHER):
                 try:
                     _record_each(environment_id, found[first : first + _WRITTEN_TOGETHER])

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from django.conf import settings
 from django.db import connections
 from openflagship.wire import acknowledgements, credentials, routes, sse
 from openflagship.wire.asgi import (
     AsgiRequest,
-    GoneError,
     Receive,
     Scope,
     Send,
@@ -24,7 +22,7 @@ from openflagship.wire.asgi import (
     watching,
 )
 from openflagship.wire.errors import RefusedError, method_not_allowed
-from openflagship.wire.limits import too_many_requests
+from openflagship.wire.reading import GoneError
 
 from flags.propagation import readiness
 from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS, future_version
@@ -38,7 +36,6 @@ from tenancy.authentication.keyring import KEYRING, Key
 from tenancy.callers import addresses
 from tenancy.callers.limits import BUCKETS
 
-BODY_SECONDS = 10.0
 DRAINING = "This process is being replaced; connect again."
 
 
@@ -191,25 +188,11 @@ async def _edge_stream(request: AsgiRequest, send: Send, key: Key, _named: str) 
 
 async def _acknowledge(request: AsgiRequest, send: Send, key: Key, _named: str) -> None:
     """Answer `POST stream/ack`."""
-    if request.is_whole:
-        sent, _ = await request.json(acknowledgements.MAX_BODY_BYTES)
-    else:
-        sent = await _in_time(request)
+    sent, _ = await request.json(acknowledgements.MAX_BODY_BYTES)
     said = acknowledgements.acknowledgement_of(sent)
     await refuse_future(key, said.version)
     ACKNOWLEDGEMENTS.take(key.environment_id, said)
     await respond(send, 202, said.answer, headers=((b"x-request-id", request.identify().encode()),))
-
-
-async def _in_time(request: AsgiRequest) -> Any:
-    """The parsed body of an acknowledgement. Raises RefusedError."""
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return (await request.json(acknowledgements.MAX_BODY_BYTES))[0]
-    except TimeoutError:
-        detail = f"The body did not arrive within {BODY_SECONDS:g} seconds. Send it again."
-        headers = [("Connection", "close")]
-        raise RefusedError(408, detail, code="request_timeout", headers=headers) from None
 
 
 async def refuse_future(key: Key, version: int) -> None:
@@ -224,10 +207,8 @@ async def refuse_future(key: Key, version: int) -> None:
 
 def limit(key: Key, scope: Scope) -> None:
     """Take one request from the address's and the key's limit. Raises RefusedError."""
-    for caller, most in ((address_of(scope), settings.RATE_LIMIT_ADDRESS), (key.prefix, settings.RATE_LIMIT_KEY)):
-        verdict = BUCKETS.take(caller, most)
-        if not verdict.is_allowed:
-            raise too_many_requests(verdict)
+    BUCKETS.admit(address_of(scope), settings.RATE_LIMIT_ADDRESS)
+    BUCKETS.admit(key.prefix, settings.RATE_LIMIT_KEY)
 
 
 def address_of(scope: Scope) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 import uvicorn
+from openflagship.serving import interpreter
 from openflagship.serving.uvicorn_protocol import AtOnceProtocol
 from openflagship.wire import routes
 
@@ -16,37 +17,36 @@ from flags.streaming.hub import HUB
 log = structlog.get_logger(__name__)
 
 _BACKLOG = 4_096
-# A connection whose first request has not arrived whole by then is closed; so is one that sends no further request.
-_HEAD_SECONDS = 15
+_ACKNOWLEDGED = frozenset(routes.ACKNOWLEDGE.paths)
+# A connection that sends no further request is closed.
 _IDLE_SECONDS = 15
 _GRACE_SECONDS = 3
 
 
 class StreamProtocol(AtOnceProtocol):
-    """Puts the connection's transport into `scope["state"]`, because ASGI cannot abort a connection."""
+    """Answers acknowledgements at once."""
 
     def target_of(self, path: str) -> Any:
-        return routes.ACKNOWLEDGE if path in routes.ACKNOWLEDGE.paths else None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        self.app_state = {**self.app_state, "transport": transport}
-        super().connection_made(transport)
-        self.loop.call_later(_HEAD_SECONDS, self._close_without_request)
-
-    def _close_without_request(self) -> None:
-        # uvicorn hands a WebSocket to another protocol.
-        is_mine = self.transport.get_protocol() is self
-        if is_mine and not self.is_asked and not self.transport.is_closing():
-            self.transport.abort()
+        return routes.ACKNOWLEDGE if path in _ACKNOWLEDGED else None
 
 
 class StreamServer(uvicorn.Server):
-    """A server whose responses do not end by themselves, so a shutdown has to end them first."""
+    """A server whose responses do not end by themselves, so a shutdown has to end them first.
+
+    One that `has_process` sets the interpreter of its process for itself.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, has_process: bool = False) -> None:
+        super().__init__(config)
+        self._has_process = has_process
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         logging.getLogger("uvicorn.error").addFilter(REFUSALS)
         asyncio.get_running_loop().set_exception_handler(REFUSALS.on_loop_error)
         await super().startup(sockets)
+        if self._has_process:
+            interpreter.switch_often()
+            interpreter.settle()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         HUB.drain()
@@ -56,7 +56,7 @@ class StreamServer(uvicorn.Server):
 def serve(application: Any, *, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT."""
     log.info("stream_serves", host=host, port=port)
-    StreamServer(configure(application, host=host, port=port)).run()
+    StreamServer(configure(application, host=host, port=port), has_process=True).run()
     log.info("stream_stopped")
 
 

@@ -9,11 +9,13 @@ import pytest
 
 from flags import services
 from flags.models import Change
-from flags.propagation import kill_status, poller
+from flags.propagation import acknowledgements, kill_status, poller
 from flags.propagation.acknowledgements import (
     GONE_AFTER_MS,
+    GOODBYE,
     OWN_SDK,
     STREAM_ENDED,
+    Acknowledgements,
     Report,
     dead_neighbours,
     forget,
@@ -287,3 +289,40 @@ def _pid_of_nobody():
     ended = subprocess.Popen(["true"])
     ended.wait()
     return ended.pid
+
+
+def test_reports__that_say_the_same_again__are_written_once_and_others_in_their_order(environment, monkeypatch):
+    written = []
+    monkeypatch.setattr(acknowledgements, "record", lambda _, reports: written.append([each[:3] for each in reports]))
+    waiting = Acknowledgements()
+    for version in (1, 1, 2, 2, 1):
+        waiting.add(environment.pk, "a", "test/1", version)
+        waiting.add(environment.pk, "b", "test/1", 1)
+    waiting.flush()
+    assert written == [[("a", "test/1", 1), ("b", "test/1", 1), ("a", "test/1", 2), ("a", "test/1", 1)]]
+
+    waiting.add(environment.pk, "b", "test/1", 1)
+    waiting.flush()
+    assert written[1:] == [[("b", "test/1", 1)]], "what was written does not wait"
+
+
+@pytest.mark.parametrize(("endings", "is_there"), [(("", GOODBYE), False), (("", GOODBYE, ""), True)])
+def test_reports__goodbye_within_a_moment__is_heard_and_so_is_a_return(environment, config, endings, is_there):
+    waiting = Acknowledgements()
+    for ending in endings:
+        waiting.add(environment.pk, "svc-1", "test/1", 1, ending=ending)
+        time.sleep(0.002)
+    waiting.flush()
+    assert _names(environment) == ["svc-1"] * is_there
+
+
+def test_reports__many__are_written_a_few_at_a_time(environment, config, monkeypatch):
+    calls = []
+    write = acknowledgements.record
+    monkeypatch.setattr(acknowledgements, "record", lambda pk, found: (calls.append(len(found)), write(pk, found)))
+    waiting = Acknowledgements()
+    for number in range(1_201):
+        waiting.add(environment.pk, f"svc-{number}", "test/1", 1)
+    waiting.flush()
+    assert calls == [500, 500, 201]
+    assert len(_names(environment)) == 1_201

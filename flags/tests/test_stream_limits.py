@@ -7,12 +7,12 @@ from contextlib import closing
 
 import orjson
 import pytest
+from openflagship.wire import reading
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from flags.propagation.kill_status import kill_status
 from flags.selectors import get_config
-from flags.streaming import http as stream_http
 from flags.streaming import server
 from flags.testing.streams import SECONDS, eventually
 
@@ -85,8 +85,8 @@ def test_stream__more_than_its_places__is_429_until_one_is_free(secret, listen, 
 
 
 def test_connection__half_a_head_or_half_a_body__is_closed(secret, stream_port, monkeypatch):
-    monkeypatch.setattr(server, "_HEAD_SECONDS", 0.5)
-    monkeypatch.setattr(stream_http, "BODY_SECONDS", 0.5)
+    monkeypatch.setattr(server.StreamProtocol, "head_seconds", 0.5)
+    monkeypatch.setattr(reading, "BODY_SECONDS", 0.5)
     head = f"POST /api/stream/ack HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\n"
     whole = f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"
     for sent in ("", head, whole):
@@ -100,3 +100,41 @@ def test_connection__half_a_head_or_half_a_body__is_closed(secret, stream_port, 
                 pass  # as good an end
             assert time.monotonic() - began < 5
         assert answer.startswith(b"HTTP/1.1 408 " if sent == whole else b"")
+
+
+def test_address__that_a_caller_makes_up__buys_no_requests(secret, stream_port, settings):
+    settings.RATE_LIMIT_ADDRESS, settings.TRUST_PROXY_HEADERS = 3, False
+    with closing(http.client.HTTPConnection("127.0.0.1", stream_port, timeout=SECONDS)) as connection:
+        for number in range(4):
+            headers = {"Authorization": f"Bearer {secret}", "X-Forwarded-For": f"203.0.113.{number}"}
+            connection.request("OPTIONS", "/api/stream", headers=headers)
+            answer = connection.getresponse()
+            answer.read()
+    assert answer.status == 429
+
+
+def test_address__that_our_proxy_reports__has_a_limit_of_its_own(secret, stream_port, settings):
+    settings.RATE_LIMIT_ADDRESS, settings.TRUST_PROXY_HEADERS, settings.TRUSTED_PROXY_HOPS = 1, True, 2
+    with closing(http.client.HTTPConnection("127.0.0.1", stream_port, timeout=SECONDS)) as connection:
+        found = []
+        for caller in ("203.0.113.1", "203.0.113.2", "203.0.113.1"):
+            headers = {"Authorization": f"Bearer {secret}", "X-Forwarded-For": f"198.51.100.7, {caller}, 10.0.0.9"}
+            connection.request("OPTIONS", "/api/stream", headers=headers)
+            answer = connection.getresponse()
+            answer.read()
+            found.append(answer.status)
+    assert found == [200, 200, 429]
+
+
+def test_acknowledgement__too_large__ends_the_connection(secret, stream_port):
+    said = b" " * 40_000
+    head = (
+        f"POST /api/stream/ack HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\nContent-Length: {len(said)}\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", stream_port), timeout=5) as connection:
+        # Sooner than one that rests is closed.
+        connection.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + said)
+        answer = b""
+        while more := connection.recv(4096):
+            answer += more
+    assert answer.startswith(b"HTTP/1.1 413 ")

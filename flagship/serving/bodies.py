@@ -5,19 +5,16 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from openflagship.wire import reading
 from openflagship.wire.errors import RefusedError
 
 from tenancy.process_memory import on_reset
 
-# A body has so long. After that a large one must go on at this rate, and whatever is slower is dropped.
-DEADLINE_SECONDS = 10.0
-LEAST_BYTES_A_SECOND = 64 * 1024
 # All large bodies that one worker holds while they arrive. What a body announces counts for nothing.
 MOST_BYTES_ARRIVING = 256 * 1024 * 1024
 # A body up to here is read in one piece and is not counted: the server's bound on connections bounds these too.
 _SMALL_BYTES = 64 * 1024
 _SWEEP_SECONDS = 0.5
-_CLOSE = [("Connection", "close")]
 
 
 @dataclass(slots=True, eq=False)
@@ -53,8 +50,8 @@ class Arrivals:
     def drop_late(self, now: float) -> None:
         """Interrupt whoever waits for a body that is too slow."""
         for arrival in self._arriving:
-            over = now - arrival.since - DEADLINE_SECONDS
-            if over >= 0 and not arrival.is_late and arrival.received <= over * LEAST_BYTES_A_SECOND:
+            over = now - arrival.since - reading.BODY_SECONDS
+            if over >= 0 and not arrival.is_late and arrival.received <= over * reading.LEAST_BYTES_A_SECOND:
                 arrival.is_late = True
                 arrival.task.cancel()
 
@@ -64,7 +61,7 @@ class Arrivals:
         Raises RefusedError: 408 for a slow body, 413 for a large one, 503 where too many arrive at once.
         """
         if length is not None and length > most:
-            raise too_large(most)
+            raise reading.too_large(most)
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("A body is read in a task.")
@@ -78,8 +75,7 @@ class Arrivals:
         except asyncio.CancelledError:
             if not arrival.is_late:
                 raise
-            detail = f"The body did not arrive within {DEADLINE_SECONDS:g} seconds. Send it again."
-            raise RefusedError(408, detail, code="request_timeout", headers=_CLOSE) from None
+            raise reading.late() from None
         finally:
             self._arriving.discard(arrival)
             self.bytes_arriving -= arrival.counted
@@ -90,20 +86,16 @@ class Arrivals:
             pieces.append(piece)
             arrival.received += len(piece)
             if arrival.received > most:
-                raise too_large(most)
+                raise reading.too_large(most)
             self._count(arrival, len(piece))
         return b"".join(pieces)
 
     def _count(self, arrival: _Arrival, size: int) -> None:
         if self.bytes_arriving + size > MOST_BYTES_ARRIVING:
-            raise RefusedError(503, "Too many large bodies arrive at the moment. Try again shortly.", headers=_CLOSE)
+            detail = "Too many large bodies arrive at the moment. Try again shortly."
+            raise RefusedError(503, detail, headers=reading.CLOSE)
         self.bytes_arriving += size
         arrival.counted += size
-
-
-def too_large(most: int) -> RefusedError:
-    """The refusal of a body that is larger than its route takes; the rest of it is not read."""
-    return RefusedError(413, f"The body is larger than {most:,} bytes; send less, or split it.", headers=_CLOSE)
 
 
 ARRIVALS = Arrivals()

@@ -3,7 +3,6 @@
 The data plane's own views answer, in a thread. A body is read here, within its bounds.
 """
 
-import asyncio
 from dataclasses import replace
 from functools import cache
 from typing import Any, Final
@@ -12,11 +11,10 @@ from asgiref.wsgi import WsgiToAsgi
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from openflagship.wire.asgi import Receive, Scope, Send, refusal, respond
-from openflagship.wire.errors import RefusedError
+from openflagship.wire.errors import PARSE_ERROR, RefusedError
+from openflagship.wire.reading import GoneError, read_body
 from openflagship.wire.request_ids import HEADER, request_id_of
 from openflagship.wire.routes import CONVERSIONS, EVALUATE, EXPOSURES, METRICS, SNAPSHOT, USAGE, RouteMap
-
-from flags.streaming.http import BODY_SECONDS
 
 _EVENTS: Final = frozenset(path for route in (EXPOSURES, CONVERSIONS, METRICS, USAGE) for path in route.plain)
 _OF_THE_WIRE: Final = frozenset({b"content-length", b"transfer-encoding"})
@@ -56,20 +54,7 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
     most = settings.MAX_EVENTS_BODY_BYTES if scope["path"] in _EVENTS else settings.MAX_BODY_BYTES
-    parts: list[bytes] = []
-    size = 0
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise RefusedError(400, "The body broke off. Send it again.", code="parse_error")
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > most:
-                    raise RefusedError(413, f"The body is larger than {most:,} bytes.", code="payload_too_large")
-                if not message.get("more_body"):
-                    return b"".join(parts)
-    except TimeoutError:
-        detail = f"The body did not arrive within {BODY_SECONDS:g} seconds. Send it again."
-        raise RefusedError(408, detail, code="request_timeout", headers=[("Connection", "close")]) from None
+        return await read_body(receive, most)
+    except GoneError as error:
+        raise RefusedError(400, "The body broke off. Send it again.", code=PARSE_ERROR) from error

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import orjson
 import pytest
 import urllib3
+from openflagship.wire import reading
 from openflagship.wire.errors import RefusedError
 
 from flags.testing.cluster import Cluster
@@ -147,7 +148,7 @@ def read(sender, length, *, most=1 << 20, at_once=1):
     ],
 )
 def test_arrival__of_a_body__is_bounded_in_time_and_bytes(sender, length, outcome, monkeypatch):
-    monkeypatch.setattr(bodies, "DEADLINE_SECONDS", 0.4)
+    monkeypatch.setattr(reading, "BODY_SECONDS", 0.4)
     monkeypatch.setattr(bodies, "_SWEEP_SECONDS", 0.05)
 
     (found,) = read(sender, length)
@@ -166,7 +167,7 @@ def test_arrivals__more_than_the_memory_for_them__are_told_to_come_back(monkeypa
 
 
 def test_arrivals__large_bodies_announced_and_not_sent__take_no_room_from_others(monkeypatch):
-    monkeypatch.setattr(bodies, "DEADLINE_SECONDS", 0.4)
+    monkeypatch.setattr(reading, "BODY_SECONDS", 0.4)
     monkeypatch.setattr(bodies, "_SWEEP_SECONDS", 0.05)
     most = bodies.MOST_BYTES_ARRIVING // 4
 

@@ -148,7 +148,7 @@ def test_edge__whose_caller_sends_no_body__waits_for_none_without_a_key_and_not_
     connecting: tuple[EdgeThread, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edge, port = connecting
-    monkeypatch.setattr("openflagship.rpc.connect._BODY_SECONDS", 0.1)
+    monkeypatch.setattr("openflagship.wire.reading.BODY_SECONDS", 0.1)
     heads = [("fs_client_nobody", "HTTP/1.1 401", "unauthenticated"), (CLIENT_KEY, "HTTP/1.1 504", "deadline_exceeded")]
     for key, status, code in heads:
         with socket.create_connection(("127.0.0.1", port), timeout=60) as caller:

@@ -16,7 +16,7 @@ from openflagship.client.sse import ServerEvent
 from openflagship.edge import Edge, EdgeEnvironment, EdgeSettings
 from openflagship.edge.listeners import MOST_EVENTS_WAITING, Listener
 from openflagship.edge.source import name_of
-from openflagship.wire.asgi import GoneError, read_body
+from openflagship.wire.reading import GoneError, read_body
 from sdk_fixtures import treatment
 from small_platform import KEY, SmallPlatform, eventually, held_port
 

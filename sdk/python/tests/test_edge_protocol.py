@@ -14,7 +14,9 @@ import pytest
 from edge_process import EdgeThread
 from openflagship.edge import server
 from openflagship.edge.operations import Call
+from openflagship.edge.protocol import EdgeProtocol
 from openflagship.serving.uvicorn_protocol import AtOnceProtocol
+from openflagship.wire import reading
 from sdk_fixtures import treatment
 from small_platform import KEY, SmallPlatform, eventually
 
@@ -168,6 +170,56 @@ def test_connection__that_rests__is_closed_after_its_time(
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         assert connection.recv(65536) == b""
         assert time.monotonic() - asked_at >= 1
+
+
+@pytest.mark.parametrize(
+    "before", [b"", EVALUATE, request("/healthz", method="GET")], ids=["first", "second", "as a task"]
+)
+def test_connection__on_which_a_head_stays_half__is_dropped(
+    edge: EdgeThread, monkeypatch: pytest.MonkeyPatch, before: bytes
+) -> None:
+    monkeypatch.setattr(EdgeProtocol, "head_seconds", 0.3)
+    with socket.create_connection(("127.0.0.1", edge.port), 60) as connection:
+        connection.sendall(before)
+        if before:
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        for byte in EVALUATE[:9]:
+            # A byte now and then buys no time.
+            connection.sendall(bytes([byte]))
+            time.sleep(0.02)
+        assert _rest_of(connection) == b""
+
+
+def test_body__that_stays_half__is_refused_in_time_and_closes_the_connection(
+    edge: EdgeThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "BODY_SECONDS", 0.3)
+    for path in ("/api/flags/evaluate", "/ofrep/v1/evaluate/flags", "/api/events/exposure", "/api/stream/ack"):
+        with socket.create_connection(("127.0.0.1", edge.port), 60) as connection:
+            connection.sendall(request(path, _ASKED)[:-3])
+            answer = _rest_of(connection)
+        assert answer.startswith(b"HTTP/1.1 4"), path
+        assert b"did not arrive within" in answer
+
+
+def test_stream__beside_which_nothing_is_asked__stays(edge: EdgeThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EdgeProtocol, "head_seconds", 0.2)
+    with socket.create_connection(("127.0.0.1", edge.port), 60) as connection:
+        began = time.monotonic()
+        connection.sendall(request("/api/stream", method="GET"))
+        while time.monotonic() - began < 1:
+            assert connection.recv(65536)
+
+
+def _rest_of(connection: socket.socket) -> bytes:
+    """What comes until the other side ends it."""
+    found = b""
+    try:
+        while content := connection.recv(65536):
+            found += content
+    except ConnectionResetError:
+        pass  # as good an end
+    return found
 
 
 async def _split(call: Call) -> None:

@@ -25,7 +25,6 @@ from openflagship.wire.asgi import (
     JSON,
     NO_SNIFFING,
     AsgiRequest,
-    GoneError,
     Headers,
     Receive,
     Scope,
@@ -38,6 +37,7 @@ from openflagship.wire.asgi import (
 from openflagship.wire.credentials import FurtherEdge
 from openflagship.wire.cross_origin import CrossOrigin
 from openflagship.wire.errors import RefusedError, method_not_allowed
+from openflagship.wire.reading import GoneError
 
 _Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 _AGE_HEADER = sse.AGE_HEADER.lower().encode()

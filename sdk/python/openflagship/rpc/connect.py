@@ -10,6 +10,7 @@ import base64
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -22,7 +23,6 @@ from openflagship.rpc.refusals import DETAILS
 from openflagship.wire.asgi import (
     JSON,
     AsgiRequest,
-    GoneError,
     Receive,
     Scope,
     Send,
@@ -32,6 +32,7 @@ from openflagship.wire.asgi import (
     watching,
 )
 from openflagship.wire.errors import RefusedError
+from openflagship.wire.reading import GoneError
 
 _UNARY: Final = b"application/proto"
 _STREAM: Final = b"application/connect+proto"
@@ -43,13 +44,11 @@ _STATUSES: Final = {
 _COMPRESSING: Final = frozenset({b"content-encoding", b"connect-content-encoding"})
 _HEAD_BYTES: Final = 5
 _END_OF_STREAM: Final = 2
-_BODY_SECONDS: Final = 10.0
 # Whoever did not take the end of a stream by then is cut off without it.
 _END_SECONDS: Final = 10.0
 _CLOSE: Final = ("connection", "close")
 _COMPRESSED: Final = "Send messages as they are, not compressed."
 _NO_ENVELOPE: Final = "The body is no envelope: one byte of flags, four of the message's length, and the message."
-_LATE: Final = f"The body did not arrive within {_BODY_SECONDS:g} seconds. Send it again."
 
 
 class ConnectApplication:
@@ -129,12 +128,12 @@ class ConnectApplication:
             context.closing = (_CLOSE,)
             return None
         try:
-            return await asyncio.wait_for(context.request.body(self._most_bytes + more_bytes), _BODY_SECONDS)
+            return await context.request.body(self._most_bytes + more_bytes)
         except RefusedError as error:
-            raise EndedError(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from error
-        except asyncio.TimeoutError:  # noqa: UP041 - another class on Python 3.10
             context.closing = (_CLOSE,)
-            raise EndedError(grpc.StatusCode.DEADLINE_EXCEEDED, _LATE) from None
+            is_late = error.status == HTTPStatus.REQUEST_TIMEOUT
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.RESOURCE_EXHAUSTED
+            raise EndedError(code, str(error)) from error
 
 
 def _body_of(ended: EndedError) -> Mapping[str, Any]:

@@ -17,9 +17,10 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from openflagship.rpc.refusals import metadata_of, status_of
-from openflagship.wire.asgi import AsgiRequest, GoneError
+from openflagship.wire.asgi import AsgiRequest
 from openflagship.wire.bodies import MAX_BODY_BYTES
 from openflagship.wire.errors import PARSE_ERROR, RefusedError
+from openflagship.wire.reading import GoneError
 
 log = logging.getLogger("openflagship.rpc")
 

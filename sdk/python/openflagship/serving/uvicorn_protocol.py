@@ -15,26 +15,26 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from openflagship.serving.at_once import WaitsError, run_at_once
+from openflagship.serving.timed_protocol import TimedProtocol
 from openflagship.wire.asgi import Scope
 
 log = logging.getLogger("openflagship.http")
 
 _METHODS: Final = frozenset({b"GET", b"POST"})
 _FAILED: Final = STATUS_LINE[HTTPStatus.INTERNAL_SERVER_ERROR] + b"content-length: 0\r\nconnection: close\r\n\r\n"
+_CLOSE: Final = (b"connection", b"close")
 _Message: TypeAlias = MutableMapping[str, Any]
 
 
-class AtOnceProtocol(HttpToolsProtocol):
+class AtOnceProtocol(TimedProtocol):
     """`target_of` says which requests are run at once. One that waits all the same is begun anew as a task.
 
     So whatever such a request does before it waits for the first time must be harmless twice.
     """
 
-    # Whether the head of a request has come.
-    is_asked = False
     # The request that is being read, where it may be answered at once, and what has come of its body.
     _scope: Scope | None = None
     _content = b""
@@ -48,12 +48,13 @@ class AtOnceProtocol(HttpToolsProtocol):
         self.flow = _Flow(transport, self)
 
     def on_message_begin(self) -> None:
+        self._await_head()
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
-        self.is_asked = True
+        self.has_head()
         self._scope = self._scope_at_once()
         if self._scope is None:
             self._begin()
@@ -164,6 +165,8 @@ class AtOnceProtocol(HttpToolsProtocol):
         if not head.count(b"\n") == head.count(b"\r") == len(lines):
             raise ValueError("a header holds the end of a line")
         self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[status], head, content))
+        if status >= HTTPStatus.BAD_REQUEST and _CLOSE in headers:
+            self.transport.close()
 
 
 class _Flow(FlowControl):

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 from openflagship.wire.bodies import MAX_BODY_BYTES, check_media_type, encoding_problem, read_json, write_json
 from openflagship.wire.errors import PARSE_ERROR, RefusedError
+from openflagship.wire.reading import read_body
 from openflagship.wire.request_ids import request_id_of
 from openflagship.wire.routes import OPTIONS_BODY, Route
 
@@ -20,10 +21,6 @@ Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 JSON: Final = b"application/json"
 NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
-
-
-class GoneError(Exception):
-    """The caller hung up before its request was complete, so there is nobody to answer."""
 
 
 class AsgiRequest:
@@ -69,7 +66,7 @@ class AsgiRequest:
 
     async def body(self, most_bytes: int) -> bytes:
         """The whole body. Raises RefusedError for a larger one, GoneError where the caller hangs up."""
-        return await read_body(self._receive, most_bytes)
+        return await read_body(self._receive, most_bytes, is_whole=self.is_whole)
 
     async def json(self, most_bytes: int = MAX_BODY_BYTES) -> tuple[Any, int]:
         """The parsed body, and its size in bytes. Raises RefusedError for a body that cannot be read."""
@@ -80,11 +77,7 @@ class AsgiRequest:
             problem = encoding_problem(self.header(b"content-encoding"))
             if problem:
                 raise RefusedError(400, problem, code=PARSE_ERROR)
-        # Most bodies come whole in the first message, which spares them a coroutine.
-        message = await self._receive()
-        content: bytes = message.get("body", b"")
-        if message.get("more_body") or message["type"] != "http.request" or len(content) > most_bytes:
-            content = await _read_rest(message, self._receive, most_bytes)
+        content = await read_body(self._receive, most_bytes, is_whole=self.is_whole)
         return read_json(content), len(content)
 
     async def wait_until_gone(self) -> None:
@@ -95,23 +88,6 @@ class AsgiRequest:
 
 async def _nothing() -> MutableMapping[str, Any]:
     return {"type": "http.request", "body": b""}
-
-
-async def read_body(receive: Receive, most_bytes: int) -> bytes:
-    """Raises RefusedError for a body that is larger, GoneError where the caller hangs up within it."""
-    return await _read_rest(await receive(), receive, most_bytes)
-
-
-async def _read_rest(message: MutableMapping[str, Any], receive: Receive, most_bytes: int) -> bytes:
-    body: bytes = message.get("body", b"")
-    while message.get("more_body") and len(body) <= most_bytes:
-        message = await receive()
-        body += message.get("body", b"")
-    if message["type"] != "http.request":
-        raise GoneError
-    if len(body) > most_bytes:
-        raise RefusedError(413, f"The body is larger than {most_bytes:,} bytes; send less, or split it.")
-    return body
 
 
 def encoded(headers: Iterable[tuple[str, str]]) -> Headers:

@@ -106,6 +106,12 @@ class Buckets:
         self._levels[caller] = (level, now)
         return is_allowed, level
 
+    def admit(self, caller: str, limit_per_minute: int) -> None:
+        """`spend` for an answer that says nothing about it. Raises RefusedError where there was no token."""
+        is_allowed, level = self.spend(caller, limit_per_minute)
+        if not is_allowed:
+            raise too_many_requests(Verdict(is_allowed, limit_per_minute, level))
+
     def take(self, caller: str, limit_per_minute: int) -> Verdict:
         """`spend` with everything that an answer says about it."""
         is_allowed, level = self.spend(caller, limit_per_minute)

@@ -10,31 +10,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from openflagship.edge.processes import bound, sharing
 from openflagship.rpc.connect import ConnectApplication
 from openflagship.rpc.server import Tls
+from openflagship.serving.timed_protocol import TimedProtocol
 
 _START_SECONDS = 0.01
-# A connection whose first request has not arrived whole by then is closed.
-_HEAD_SECONDS = 15
 # Longer than callers keep idle connections, so that the caller is the one that closes.
 _KEEP_ALIVE_SECONDS = 300
 _MOST_CONNECTIONS = 4_096
-
-
-class _Protocol(H11Protocol):
-    """Puts the connection's transport into `scope["state"]`, because ASGI cannot abort a connection."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        self.app_state = {**self.app_state, "transport": transport}
-        super().connection_made(transport)
-        self.loop.call_later(_HEAD_SECONDS, self._close_unasked)
-
-    def _close_unasked(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
-            self.transport.abort()
 
 
 class _Server(uvicorn.Server):
@@ -65,7 +50,7 @@ class ConnectServer:
         self.port = listening.getsockname()[1]
         config = uvicorn.Config(
             self._application,
-            http=_Protocol,
+            http=TimedProtocol,
             ws="none",
             lifespan="off",
             access_log=False,
