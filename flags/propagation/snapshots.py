@@ -55,6 +55,11 @@ class Snapshot:
             made = self._signed[generations] = tuple(key.sign(self.body) for key in keys)
         return made
 
+    def is_packed(self, environment_id: int) -> bool:
+        """Whether all that takes a while is done: what the body is hashed, compressed and signed to."""
+        generations = tuple(key.generation for key in SIGNING.keys(environment_id))
+        return self.__dict__.keys() >= {"etag", "gzipped"} and generations in self._signed
+
 
 _made: dict[int, Snapshot] = {}
 _making = threading.Lock()
@@ -74,6 +79,13 @@ def snapshot_of(environment_id: int) -> Snapshot | None:
             made = _make(environment_id, environment)
             _made[environment_id] = made
     return made
+
+
+def is_packed(environment_id: int) -> bool:
+    """Whether the environment's current snapshot is made and packed, so that it costs no more than to send it."""
+    made = _made.get(environment_id)
+    is_current = made is not None and made.environment is RUNTIME.environments.get(environment_id)
+    return made is not None and is_current and made.is_packed(environment_id)
 
 
 def _make(environment_id: int, environment: CompiledEnvironment) -> Snapshot:

@@ -16,6 +16,7 @@ from openflagship.wire import routes
 from openflagship.wire.credentials import presented_secret
 
 from flags.api import data_plane_urls, ofrep_urls, plain_urls
+from flags.propagation.snapshots import is_packed
 from tenancy.authentication.keyring import KEYRING
 
 Environ = dict[str, Any]
@@ -32,8 +33,7 @@ MIDDLEWARE = (
 # For callers that name their origin, as browsers do.
 CROSS_ORIGIN = "corsheaders.middleware.CorsMiddleware"
 _EVALUATE = (routes.EVALUATE, routes.EVALUATE_ALL, routes.OFREP_FLAGS, routes.OFREP_FLAG)
-_EVALUATIONS = routes.RouteMap((route, True) for route in _EVALUATE)
-_ROUTES = routes.RouteMap((route, True) for route in (*_EVALUATE, routes.SNAPSHOT))
+_ROUTES = routes.RouteMap((route, route) for route in (*_EVALUATE, routes.SNAPSHOT))
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *(path(prefix[1:], include(data_plane_urls)) for prefix in routes.API_PREFIXES),
@@ -90,15 +90,17 @@ class DataPlane:
         return self._django(environ, start_response)
 
     def plain_handler(self, environ: Environ) -> Application | None:
-        """The handler of an evaluation with a live key: it asks no database, so it never waits.
+        """The handler of an evaluation or a snapshot with a live key: it asks no database, so it never waits.
 
-        A snapshot does not either, but packing a large one takes a while, once for each version.
+        But packing a large snapshot takes a while, once for each version; that is for a thread.
         """
         secret = presented_secret(environ.get("HTTP_AUTHORIZATION", ""), environ.get("HTTP_X_API_KEY", ""))
-        if secret is None or _EVALUATIONS.find(environ["PATH_INFO"]) is None:
+        found = _ROUTES.find(environ["PATH_INFO"]) if secret is not None else None
+        key = KEYRING.find(secret) if secret is not None and found is not None else None
+        if found is None or key is None or key.environment_id is None:
             return None
-        key = KEYRING.find(secret)
-        return self._of(environ) if key is not None and key.environment_id is not None else None
+        is_ready = found[0] is not routes.SNAPSHOT or is_packed(key.environment_id)
+        return self._of(environ) if is_ready else None
 
     def _of(self, environ: Environ) -> Application:
         return self._browsers if "HTTP_ORIGIN" in environ else self._handler

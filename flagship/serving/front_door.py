@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 import structlog
 from django.conf import settings
+from django.core.signals import setting_changed
 from granian.rsgi import ProtocolClosed
 from openflagship.serving import interpreter
 from openflagship.wire.errors import RefusedError
@@ -39,6 +40,14 @@ MOST_WAITING = 1_000
 READER_SECONDS = 30.0
 _PIECES_WAITING = 4
 _MANY_HEADERS = 1_000
+_OF_ALL: Environ = {
+    "SCRIPT_NAME": "",
+    "wsgi.version": (1, 0),
+    "wsgi.errors": sys.stderr,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": True,
+    "wsgi.run_once": False,
+}
 _PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 _CONSOLE_IMPORT = "/admin/flags/flagconfig/import/"
 _EVENT_PATHS = frozenset(path for route in (EXPOSURES, CONVERSIONS, METRICS, USAGE) for path in route.paths)
@@ -96,9 +105,10 @@ class FrontDoor:
         except Exception as error:
             # The server's own errors for a peer that hung up or does not speak HTTP.
             raise RefusedError(400, "The body broke off. Send it again.", code="parse_error") from error
-        # One in chunks has no length of its own, and is no longer in chunks.
-        environ["CONTENT_LENGTH"] = str(len(content))
-        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            # One in chunks has no length of its own, and is no longer in chunks.
+            del environ["HTTP_TRANSFER_ENCODING"]
+            environ["CONTENT_LENGTH"] = str(len(content))
         return content
 
     async def _in_thread(self, environ: Environ, proto: Any) -> None:
@@ -144,19 +154,13 @@ class FrontDoor:
 
         A header whose name has an underscore is left out: WSGI would take it for the one with a hyphen.
         """
-        environ: Environ = {
-            "REQUEST_METHOD": scope.method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": scope.path.encode("utf-8", "surrogateescape").decode("latin-1"),
-            "QUERY_STRING": scope.query_string,
-            "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": scope.scheme,
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": True,
-            "wsgi.run_once": False,
-        }
+        path = scope.path
+        environ = _OF_ALL.copy()
+        environ["REQUEST_METHOD"] = scope.method
+        environ["PATH_INFO"] = path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("latin-1")
+        environ["QUERY_STRING"] = scope.query_string
+        environ["SERVER_PROTOCOL"] = f"HTTP/{scope.http_version}"
+        environ["wsgi.url_scheme"] = scope.scheme
         environ["SERVER_NAME"], _, environ["SERVER_PORT"] = scope.server.rpartition(":")
         environ["REMOTE_ADDR"] = scope.client.rpartition(":")[0].strip("[]")
         names = self._names
@@ -175,16 +179,30 @@ class FrontDoor:
         return environ
 
 
+class _Most:
+    """The largest body of each kind of path. Each of Django's settings costs a function call, so they are read once."""
+
+    def __init__(self) -> None:
+        self.read_settings()
+        setting_changed.connect(self.read_settings)
+
+    def read_settings(self, **_changed: Any) -> None:
+        self.events, self.imported = settings.MAX_EVENTS_BODY_BYTES, settings.MAX_IMPORT_BODY_BYTES
+        # The same file, in a form.
+        self.imported_in_console = settings.MAX_IMPORT_BODY_BYTES + settings.MAX_BODY_BYTES
+        self.any = max(settings.MAX_BODY_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+
+
+_MOST = _Most()
+
+
 def most_bytes(path: str) -> int:
     """The largest body that a path takes."""
     if path in _EVENT_PATHS:
-        return settings.MAX_EVENTS_BODY_BYTES
-    if path.startswith(API_PREFIXES) and path.endswith("/import"):
-        return settings.MAX_IMPORT_BODY_BYTES
-    if path == _CONSOLE_IMPORT:
-        # The same file, in a form.
-        return settings.MAX_IMPORT_BODY_BYTES + settings.MAX_BODY_BYTES
-    return max(settings.MAX_BODY_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+        return _MOST.events
+    if path.endswith("/import") and path.startswith(API_PREFIXES):
+        return _MOST.imported
+    return _MOST.imported_in_console if path == _CONSOLE_IMPORT else _MOST.any
 
 
 class _Stream:
