@@ -1,17 +1,17 @@
 """uvicorn for streams: it ends streams before a shutdown waits for them, and can abort a connection."""
 
 import asyncio
-import logging
 import socket
 from typing import Any
 
 import structlog
 import uvicorn
+from django.conf import settings
 from openflagship.serving import interpreter
+from openflagship.serving.descriptors import Refusals, most_connections
 from openflagship.serving.uvicorn_protocol import AtOnceProtocol
 from openflagship.wire import routes
 
-from flags.streaming.descriptors import REFUSALS, most_connections
 from flags.streaming.hub import HUB
 
 log = structlog.get_logger(__name__)
@@ -39,10 +39,10 @@ class StreamServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, *, has_process: bool = False) -> None:
         super().__init__(config)
         self._has_process = has_process
+        self._refusals = Refusals()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        logging.getLogger("uvicorn.error").addFilter(REFUSALS)
-        asyncio.get_running_loop().set_exception_handler(REFUSALS.on_loop_error)
+        self._refusals.watch(asyncio.get_running_loop())
         await super().startup(sockets)
         if self._has_process:
             interpreter.switch_often()
@@ -68,7 +68,7 @@ def configure(application: Any, **address: Any) -> uvicorn.Config:
         lifespan="on",
         loop="uvloop",
         backlog=_BACKLOG,
-        limit_concurrency=most_connections(),
+        limit_concurrency=most_connections(settings.STREAM_MAX_CONNECTIONS),
         timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         # structlog is set up already. A line for each connection would be one for each reconnect of each client.

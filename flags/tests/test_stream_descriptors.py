@@ -65,8 +65,8 @@ def test_stream__more_clients_than_descriptors__refuses_with_503_and_one_line(tm
         assert set(statuses) == {200, 503}
         assert statuses.count(200) > 100
         lines = (tmp_path / "stream.log").read_text().splitlines()
-        assert len([line for line in lines if "stream_refuses" in line]) == 1
-        assert len([line for line in lines if "stream_connections_bounded" in line]) == 1
+        assert len([line for line in lines if "connections_refused" in line]) == 1
+        assert len([line for line in lines if "connections_bounded" in line]) == 1
         assert "Traceback" not in "".join(lines)
         for connection, _ in connections[:50]:
             connection.close()

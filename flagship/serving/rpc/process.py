@@ -16,11 +16,11 @@ from openflagship.rpc import flagd
 from openflagship.rpc.door import Call, Door
 from openflagship.rpc.generated.openflagship.v1 import flagship_pb2
 from openflagship.rpc.server import Limits, RpcServer, Tls
+from openflagship.serving.descriptors import most_connections
 
 from analytics.pipeline.figures import serve_figures
 from flags.prometheus import EVALUATION_SECONDS, GRPC_CALLS
 from flags.propagation.runtime import RUNTIME
-from flags.streaming.descriptors import most_connections
 from flags.streaming.hub import HUB
 from flagship.errors import refused_of
 from flagship.serving.access_log import Sampler
@@ -70,7 +70,7 @@ def server_of(address: str) -> RpcServer:
         services.append((theirs["Service"], flagd.acts_of(host, version)))
     limits = Limits(
         most_bytes=settings.MAX_EVENTS_BODY_BYTES,
-        most_calls=most_connections(),
+        most_calls=most_connections(settings.STREAM_MAX_CONNECTIONS),
         keep_alive_seconds=settings.STREAM_KEEP_ALIVE_SECONDS,
     )
     handled = [(one, door.handler(one, acts)) for one, acts in services]

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from edge_process import EdgeThread
@@ -200,6 +201,31 @@ def test_body__that_stays_half__is_refused_in_time_and_closes_the_connection(
             answer = _rest_of(connection)
         assert answer.startswith(b"HTTP/1.1 4"), path
         assert b"did not arrive within" in answer
+
+
+def test_connections__more_than_the_edge_takes__are_refused_and_the_others_go_on(
+    platform: SmallPlatform, run_edge: Callable[..., EdgeThread], caplog: pytest.LogCaptureFixture
+) -> None:
+    running = run_edge(platform.url, most_connections=5)
+    eventually(running.is_ready)
+    with ExitStack() as stack:
+
+        def connect() -> socket.socket:
+            return stack.enter_context(socket.create_connection(("127.0.0.1", running.port), 60))
+
+        def ask(connections: list[socket.socket]) -> list[bytes]:
+            for connection in connections:
+                connection.sendall(EVALUATE)
+            return [connection.recv(65536)[9:12] for connection in connections]
+
+        opened = [connect() for _ in range(9)]
+        assert ask(opened) == [b"200"] * 5 + [b"503"] * 4
+        assert ask(opened[:5]) == [b"200"] * 5
+        assert ask(opened[:5]) == [b"200"] * 5
+        opened[0].close()
+        opened[1].close()
+        eventually(lambda: ask([connect()]) == [b"200"])
+    assert caplog.text.count("connections_refused") == 1
 
 
 def test_stream__beside_which_nothing_is_asked__stays(edge: EdgeThread, monkeypatch: pytest.MonkeyPatch) -> None:

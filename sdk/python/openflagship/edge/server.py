@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -13,6 +14,7 @@ import uvicorn
 from openflagship.edge.application import Edge
 from openflagship.edge.processes import START_FAILED, Place, sharing
 from openflagship.edge.settings import EdgeSettings
+from openflagship.serving.descriptors import Refusals, most_connections
 from openflagship.serving.interpreter import settle
 
 _GRACE_SECONDS = 3
@@ -26,6 +28,11 @@ class EdgeServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, edge: Edge) -> None:
         super().__init__(config)
         self._edge = edge
+        self._refusals = Refusals()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._refusals.watch(asyncio.get_running_loop())
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._edge.drain()
@@ -55,6 +62,7 @@ def configure(edge: Edge, **address: Any) -> uvicorn.Config:
         log_config=None,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        limit_concurrency=most_connections(edge.settings.most_connections),
     )
 
 

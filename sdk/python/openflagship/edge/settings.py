@@ -13,6 +13,7 @@ from openflagship.client.copies import read_copy
 from openflagship.client.keys import fingerprint_of
 from openflagship.client.stores import RedisStore, SnapshotStore
 from openflagship.edge.grpc.settings import GrpcSettings
+from openflagship.serving.descriptors import MOST_CONNECTIONS
 
 # The address of an edge without a server. Nothing connects to it; the name is one that never exists.
 NO_SERVER: Final = "http://offline.invalid"
@@ -58,6 +59,7 @@ class EdgeSettings:
     # Requests a minute of one credential; 0 for any number.
     rate_limit: int = 0
     # Of this process; 0 for any number, and for the most that the server takes.
+    most_connections: int = MOST_CONNECTIONS
     most_streams: int = 0
     most_streams_per_key: int = 0
     most_body_bytes: int = 0
@@ -159,6 +161,8 @@ class EdgeSettings:
                 **({"stale_after_seconds": float(stale_after)} if stale_after else {}),
             },
             rate_limit=_number(environ, "FLAGSHIP_EDGE_RATE_LIMIT", "the requests a minute of one key"),
+            most_connections=_number(environ, "FLAGSHIP_EDGE_MAX_CONNECTIONS", "the most open connections")
+            or MOST_CONNECTIONS,
             most_streams=_number(environ, "FLAGSHIP_EDGE_MAX_STREAMS", "the most streams in all"),
             most_streams_per_key=_number(environ, "FLAGSHIP_EDGE_MAX_STREAMS_PER_KEY", "the most streams of one key"),
             most_body_bytes=_number(environ, "FLAGSHIP_EDGE_MAX_BODY_BYTES", "the largest body in bytes"),

@@ -18,7 +18,8 @@ HEAD_SECONDS: Final = 15.0
 class TimedProtocol(HttpToolsProtocol):
     """Puts the connection's transport into `scope["state"]`, because ASGI cannot abort a connection.
 
-    After an answer the connection rests for `timeout_keep_alive` seconds, and is then closed.
+    After an answer the connection rests for `timeout_keep_alive` seconds, and is then closed. Who connects while there
+    are fewer than `limit_concurrency` connections is answered, however many come after; uvicorn refuses everybody then.
     """
 
     head_seconds = HEAD_SECONDS
@@ -30,6 +31,8 @@ class TimedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         self.app_state = {**self.app_state, "transport": transport}
         super().connection_made(transport)
+        if self.limit_concurrency is not None:
+            self.limit_concurrency = 0 if len(self.connections) > self.limit_concurrency else None
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -67,7 +67,7 @@ class AtOnceProtocol(TimedProtocol):
             self.is_answering
             or self.flow.write_paused
             or self.expect_100_continue
-            or self._is_full()
+            or self.limit_concurrency is not None
             or method not in _METHODS
             or parser.should_upgrade()
             or not parser.should_keep_alive()
@@ -99,11 +99,6 @@ class AtOnceProtocol(TimedProtocol):
     def is_answering(self) -> bool:
         """Whether an application's task answers a request."""
         return self.cycle is not None and not self.cycle.response_complete
-
-    def _is_full(self) -> bool:
-        """As uvicorn has it, which then refuses."""
-        most = self.limit_concurrency
-        return most is not None and (len(self.connections) >= most or len(self.tasks) >= most)
 
     def _begin(self) -> None:
         """Let uvicorn begin the request whose head was read."""
