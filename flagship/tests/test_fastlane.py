@@ -216,3 +216,22 @@ def test_lane__limit_reached__is_429(ask, settings):
 def test_lane__no_query__in_the_database(ask, django_assert_num_queries):
     with django_assert_num_queries(0):
         ask(FastLane(_refuse), *PLAIN[0])
+
+
+@pytest.mark.parametrize("path", ["/api/snapshot", "/v1/configs/production", "/configs/production"])
+def test_snapshot__packed_already__needs_no_thread_until_it_changes(environment, make_flag, key, client, path):
+    make_flag("a")
+    secret = key().secret
+    RUNTIME.refresh()
+    data_plane = DataPlane(DJANGO)
+    sent = {"HTTP_AUTHORIZATION": f"Bearer {secret}", "HTTP_ACCEPT_ENCODING": "gzip"}
+    request = RequestFactory().get(path, **sent).environ
+    assert data_plane.plain_handler(request) is None, "somebody has to pack it"
+
+    for number in range(2):
+        assert client.get(path, **sent).status_code == 200
+        assert data_plane.plain_handler(request) is not None
+        make_flag(f"b{number}")
+        RUNTIME.refresh()
+        assert data_plane.plain_handler(request) is None
+    assert data_plane.plain_handler({**request, "HTTP_AUTHORIZATION": "Bearer fs_server_nobody"}) is None
