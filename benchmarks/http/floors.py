@@ -44,6 +44,14 @@ def wsgi_hello(_environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     return (b"hello",)
 
 
+class _Rsgi:
+    async def __rsgi__(self, _scope: Any, proto: Any) -> None:
+        proto.response_bytes(200, [("content-type", "application/json")], evaluate(await proto()))
+
+
+rsgi = _Rsgi()
+
+
 async def asgi(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
     if scope["type"] == "lifespan":
         while (await receive())["type"] != "lifespan.shutdown":

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 import orjson
 
 from benchmarks.http.load import Target
-from benchmarks.http.servers import EDGE, FLOOR_DJANGO, FLOOR_GRANIAN, FLOOR_UVICORN, FLOOR_WSGI, SMALL, STREAM, WEB
+from benchmarks.http.servers import (
+    EDGE,
+    FLOOR_DJANGO,
+    FLOOR_GRANIAN,
+    FLOOR_RSGI,
+    FLOOR_UVICORN,
+    FLOOR_WSGI,
+    SMALL,
+    STREAM,
+    WEB,
+)
 from benchmarks.many_flags import WORDS
 
 USERS = 1_000
@@ -61,6 +71,11 @@ def rows_of(servers: dict[int, int], key: str, small_key: str) -> list[Line]:
     packed = {**small, "Accept-Encoding": "gzip"}
     return [
         Line(target("raw-wsgi", FLOOR_WSGI, single("/", plain)), "raw WSGI evaluation, granian"),
+        Line(
+            target("raw-rsgi", FLOOR_RSGI, single("/", plain)),
+            "raw RSGI evaluation, granian: what reading on the event loop costs",
+            "raw-wsgi",
+        ),
         Line(target("lane", WEB, single(evaluate, names)), "**fast lane**, evaluate", "raw-wsgi", 0.60),
         Line(target("lane-ofrep", WEB, ofrep_one), "**fast lane**, OFREP single", "raw-wsgi", 0.60),
         Line(target("django", FLOOR_DJANGO, single("/plain", plain)), "plain Django view, granian", "raw-wsgi"),

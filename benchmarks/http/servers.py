@@ -14,6 +14,7 @@ from benchmarks.world import ROOT
 
 VAR_DIR = ROOT / "var" / "bench-http"
 WEB, STREAM, EDGE, FLOOR_WSGI, FLOOR_DJANGO, FLOOR_UVICORN, FLOOR_GRANIAN = range(8142, 8149)
+FLOOR_RSGI = 8150  # the rival has the one between
 SMALL = 50
 
 
@@ -58,6 +59,7 @@ def all_servers(stack: ExitStack, variables: dict[str, str], edge_keys: str) -> 
         (EDGE, [*python, "openflagship.edge"], edge),
         (FLOOR_WSGI, [*wsgi, "--port", str(FLOOR_WSGI), "benchmarks.http.floors:wsgi"], {}),
         (FLOOR_DJANGO, [*wsgi, "--port", str(FLOOR_DJANGO), "benchmarks.http.floors_django:application"], {}),
+        (FLOOR_RSGI, [*rsgi, "--port", str(FLOOR_RSGI), "benchmarks.http.floors:rsgi"], {}),
         (
             FLOOR_GRANIAN,
             [*granian, "--interface", "asgi", "--port", str(FLOOR_GRANIAN), "benchmarks.http.floors:asgi"],
