@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from openflagship.wire.bodies import MAX_BODY_BYTES, check_media_type, encoding_problem, read_json, write_json
 from openflagship.wire.errors import PARSE_ERROR, RefusedError
-from openflagship.wire.reading import read_body
+from openflagship.wire.reading import read_body, whole_body
 from openflagship.wire.request_ids import request_id_of
 from openflagship.wire.routes import OPTIONS_BODY, Route
 
@@ -66,7 +66,9 @@ class AsgiRequest:
 
     async def body(self, most_bytes: int) -> bytes:
         """The whole body. Raises RefusedError for a larger one, GoneError where the caller hangs up."""
-        return await read_body(self._receive, most_bytes, is_whole=self.is_whole)
+        if self.is_whole:
+            return whole_body(await self._receive(), most_bytes)
+        return await read_body(self._receive, most_bytes)
 
     async def json(self, most_bytes: int = MAX_BODY_BYTES) -> tuple[Any, int]:
         """The parsed body, and its size in bytes. Raises RefusedError for a body that cannot be read."""
@@ -77,7 +79,11 @@ class AsgiRequest:
             problem = encoding_problem(self.header(b"content-encoding"))
             if problem:
                 raise RefusedError(400, problem, code=PARSE_ERROR)
-        content = await read_body(self._receive, most_bytes, is_whole=self.is_whole)
+        # As `body` has it, without its coroutine: each one costs an evaluation about a half of a microsecond.
+        if self.is_whole:
+            content = whole_body(await self._receive(), most_bytes)
+        else:
+            content = await read_body(self._receive, most_bytes)
         return read_json(content), len(content)
 
     async def wait_until_gone(self) -> None:

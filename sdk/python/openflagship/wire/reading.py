@@ -31,18 +31,19 @@ def too_large(most_bytes: int) -> RefusedError:
     return RefusedError(413, f"The body is larger than {most_bytes:,} bytes; send less, or split it.", headers=CLOSE)
 
 
-async def read_body(
-    receive: Callable[[], Awaitable[MutableMapping[str, Any]]], most_bytes: int, *, is_whole: bool = False
-) -> bytes:
-    """An ASGI request's body; one that `is_whole` waits for nothing.
+def whole_body(message: MutableMapping[str, Any], most_bytes: int) -> bytes:
+    """The body of an ASGI request that has come in one message. Raises RefusedError for one that is larger."""
+    content: bytes = message["body"]
+    if len(content) > most_bytes:
+        raise too_large(most_bytes)
+    return content
+
+
+async def read_body(receive: Callable[[], Awaitable[MutableMapping[str, Any]]], most_bytes: int) -> bytes:
+    """An ASGI request's body, as it comes.
 
     Raises RefusedError for one that is larger or that does not come in time, GoneError where the caller hangs up.
     """
-    if is_whole:
-        whole: bytes = (await receive())["body"]
-        if len(whole) > most_bytes:
-            raise too_large(most_bytes)
-        return whole
     began, pieces, size = time.monotonic(), [], 0
     while True:
         left = BODY_SECONDS + size / LEAST_BYTES_A_SECOND - (time.monotonic() - began)
