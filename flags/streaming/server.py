@@ -51,6 +51,7 @@ class StreamServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         HUB.drain()
         await super().shutdown(sockets)
+        self._refusals.stop()
 
 
 def serve(application: Any, *, host: str, port: int) -> None:

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import time
+from itertools import count
 from unittest.mock import Mock
 
 import pytest
@@ -307,11 +308,15 @@ def test_reports__that_say_the_same_again__are_written_once_and_others_in_their_
 
 
 @pytest.mark.parametrize(("endings", "is_there"), [(("", GOODBYE), False), (("", GOODBYE, ""), True)])
-def test_reports__goodbye_within_a_moment__is_heard_and_so_is_a_return(environment, config, endings, is_there):
+def test_reports__goodbye_within_a_moment__is_heard_and_so_is_a_return(
+    environment, config, monkeypatch, endings, is_there
+):
     waiting = Acknowledgements()
-    for ending in endings:
-        waiting.add(environment.pk, "svc-1", "test/1", 1, ending=ending)
-        time.sleep(0.002)
+    milliseconds = count(time.time_ns(), 1_000_000)
+    with monkeypatch.context() as patched:
+        patched.setattr(acknowledgements.time, "time_ns", lambda: next(milliseconds))
+        for ending in endings:
+            waiting.add(environment.pk, "svc-1", "test/1", 1, ending=ending)
     waiting.flush()
     assert _names(environment) == ["svc-1"] * is_there
 

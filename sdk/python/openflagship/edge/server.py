@@ -37,6 +37,7 @@ class EdgeServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._edge.drain()
         await super().shutdown(sockets)
+        self._refusals.stop()
 
 
 def _protocol() -> Any:

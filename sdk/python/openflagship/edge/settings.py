@@ -58,8 +58,8 @@ class EdgeSettings:
     keep_alive_seconds: float = 15.0
     # Requests a minute of one credential; 0 for any number.
     rate_limit: int = 0
-    # Of this process; 0 for any number, and for the most that the server takes.
     most_connections: int = MOST_CONNECTIONS
+    # Of this process; 0 for any number, and for the most that the server takes.
     most_streams: int = 0
     most_streams_per_key: int = 0
     most_body_bytes: int = 0

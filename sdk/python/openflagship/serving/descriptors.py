@@ -53,6 +53,10 @@ class Refusals(logging.Filter):
         logging.getLogger("uvicorn.error").addFilter(self)
         loop.set_exception_handler(self.on_loop_error)
 
+    def stop(self) -> None:
+        """Hear no more of uvicorn's log, which servers of one process share."""
+        logging.getLogger("uvicorn.error").removeFilter(self)
+
     def filter(self, record: logging.LogRecord) -> bool:
         """For uvicorn's logger: drop its line for each refused connection."""
         if record.getMessage() != _UVICORN_REFUSES:

@@ -13,6 +13,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 # A connection is dropped where the head of a request is not whole by then: from the connection's start, or from its
 # first byte.
 HEAD_SECONDS: Final = 15.0
+# A head may be so large. More than what is read at a time, which may be many requests and the beginning of one.
+MOST_HEAD_BYTES: Final = 512 * 1024
 
 
 class TimedProtocol(HttpToolsProtocol):
@@ -27,6 +29,7 @@ class TimedProtocol(HttpToolsProtocol):
     _head_due: float | None = None
     _rest_due: float | None = None
     _watch: asyncio.TimerHandle | None = None
+    _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         self.app_state = {**self.app_state, "transport": transport}
@@ -39,6 +42,13 @@ class TimedProtocol(HttpToolsProtocol):
         if self._watch is not None:
             self._watch.cancel()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head_due is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response("The head of the request is too large.")
 
     def on_message_begin(self) -> None:
         self._await_head()
@@ -56,6 +66,7 @@ class TimedProtocol(HttpToolsProtocol):
     def has_head(self) -> None:
         """Say that a request's head has come."""
         self._head_due = self._rest_due = None
+        self._head_bytes = 0
 
     def on_response_complete(self) -> None:
         """Begin the next request of those that wait; where none does, let the connection rest."""
@@ -71,8 +82,9 @@ class TimedProtocol(HttpToolsProtocol):
             self._arm(self.timeout_keep_alive)
 
     def _arm(self, seconds: float) -> None:
-        # A head may begin meanwhile, and is not due later than this.
-        self._watch = self.loop.call_later(min(seconds, self.head_seconds), self._look)
+        # Whatever begins meanwhile, a head or a rest, is looked at so soon.
+        soon = min(seconds, self.head_seconds, self.timeout_keep_alive)
+        self._watch = self.loop.call_later(soon, self._look)
 
     def _look(self) -> None:
         self._watch = None
