@@ -26,6 +26,7 @@ _ASKED = json.dumps({"flagKey": "asked", "userId": "user-1"}).encode()
 _CONTEXT = json.dumps({"context": {"targetingKey": "user-1"}}).encode()
 _ID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TOKEN = re.compile(rb"token=[^&\"]+")
+_AGE = re.compile(rb"x-flagship-age: \d+")
 _PIECES_SECONDS = 0.02
 
 
@@ -91,7 +92,7 @@ def uvicorns(platform: SmallPlatform, edge: EdgeThread, monkeypatch: pytest.Monk
 
 
 def said(port: int, pieces: tuple[bytes, ...]) -> bytes:
-    """All that comes back until the connection is closed, which it is after a last request; ids are left out."""
+    """All that comes back until the connection is closed, which it is after a last request; no ids, tokens and ages."""
     found = b""
     with socket.create_connection(("127.0.0.1", port), 60) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -108,7 +109,7 @@ def said(port: int, pieces: tuple[bytes, ...]) -> bytes:
                 found += content
         except ConnectionResetError:
             pass
-    return _TOKEN.sub(b"token", _ID.sub(b"id", found))
+    return _AGE.sub(b"age", _TOKEN.sub(b"token", _ID.sub(b"id", found)))
 
 
 def test_requests__however_they_arrive__are_answered_as_by_uvicorn(edge: EdgeThread, uvicorns: EdgeThread) -> None:
