@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from openflagship import Context, FlagShip
-from openflagship.client.events import EXPOSURE
+from openflagship.client.sending.events import EXPOSURE
 
 from benchmarks.world import report
 

@@ -77,8 +77,8 @@ def _mark(environment_id: int) -> str:
 
 
 def _publish(bucket: Bucket, target: str, environment_id: int) -> bool:
-    from openflagship.client.configuration import Proof  # noqa: PLC0415 - the client, which no web process needs
-    from openflagship.client.copies import write_copy  # noqa: PLC0415 - likewise
+    from openflagship.client.following.configuration import Proof  # noqa: PLC0415 - the client, which no web process needs
+    from openflagship.client.snapshots.copies import write_copy  # noqa: PLC0415 - likewise
 
     with leased(target, environment_id, length=_LEASE, begin=-1) as cursor:
         # Loaded under the lease, so that of two workers none replaces a later snapshot by an earlier one.

@@ -11,7 +11,7 @@ import yaml
 from django.test import Client
 from openflagship import management
 from openflagship.cli import main
-from openflagship.client.http import Response
+from openflagship.client.transport.http import Response
 from openflagship.references import comment, reporting
 
 from flags import services

@@ -4,8 +4,8 @@ import json
 
 import pytest
 from django.conf import settings
-from openflagship.client.configuration import Configuration
-from openflagship.client.sse import ServerEvent
+from openflagship.client.following.configuration import Configuration
+from openflagship.client.transport.sse import ServerEvent
 from openflagship.stream_kinds import ENVIRONMENT, FLAG, SEGMENT, STREAM_KINDS
 
 from flags.models import Change

@@ -33,7 +33,6 @@ GENERATED = ("flagship/static/flagship/vendor/", "package-lock.json")
 # Folders that may have more modules, each with its reason.
 LARGER_FOLDERS = {
     "sdk/python/openflagship/engine": "one subject, closed by the evaluation contract",
-    "sdk/python/openflagship/client": "the threaded and the asyncio client beside what they share",
     "experiments/analysis": "one step of an analysis a module",
     "experiments/statistics": "one method a module",
     "flags/api": "one noun a module",

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from openflagship.client.effects import Endpoint
-from openflagship.client.http import Response, request
-from openflagship.client.threads import perform
+from openflagship.client.transport.effects import Endpoint
+from openflagship.client.transport.http import Response, request
+from openflagship.client.transport.threads import perform
 
 
 class CommandError(Exception):

@@ -16,8 +16,8 @@ from openfeature.track import TrackingEventDetails
 from openflagship.client import AsyncFlagShip, FlagShip
 from openflagship.client.context import Context
 from openflagship.client.evaluation import NOT_READY
+from openflagship.client.following.synchroniser import POLLING, REFUSED, STREAMING
 from openflagship.client.kinds import Kind, is_boolean, is_number, is_string, is_structure
-from openflagship.client.synchroniser import POLLING, REFUSED, STREAMING
 from openflagship.engine import Answer, CompiledFlag
 from openflagship.engine.frozen import thawed
 

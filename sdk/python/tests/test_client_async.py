@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from openflagship import AsyncFlagShip, FlagShip
-from openflagship.client.aio import AsyncDriver
-from openflagship.client.effects import Effect, Logic, Pause
+from openflagship.client.transport.aio import AsyncDriver
+from openflagship.client.transport.effects import Effect, Logic, Pause
 from openflagship.engine import Context
 from sdk_fixtures import FAST, treatment
 from small_platform import KEY, SmallPlatform

@@ -16,10 +16,11 @@ from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import ErrorCode
 from openflagship import Context, FlagShip
 from openflagship.client import FileSink, Hook, HttpSink, MemorySink, Options
-from openflagship.client.http import Response
+from openflagship.client.following.refusals import RefusedError
 from openflagship.client.options import Settings
-from openflagship.client.receipts import reason_of, receipt_of, seconds_of
-from openflagship.client.refusals import RefusedError
+from openflagship.client.sending.receipts import reason_of, receipt_of
+from openflagship.client.transport.backoff import seconds_of
+from openflagship.client.transport.http import Response
 from openflagship.engine import Answer
 from openflagship.openfeature import FlagShipProvider
 from openflagship.telemetry import OpenTelemetryHook
@@ -288,7 +289,7 @@ def test_sink__ends_its_thread__is_offered_the_events_again(connect: Connect, mo
                 raise SystemExit(1)
             super().send(kind, events)
 
-    monkeypatch.setattr("openflagship.client.threads._AFTER_BUG_SECONDS", 0.01)
+    monkeypatch.setattr("openflagship.client.transport.threads._AFTER_BUG_SECONDS", 0.01)
     sink = Leaving()
     client = connect(sink=sink)
     client.is_enabled("asked", "u")

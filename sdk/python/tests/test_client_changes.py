@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import openflagship
 import pytest
 from openflagship import FlagShip
-from openflagship.client.sse import ServerEvent
-from openflagship.client.threads import _READ_BYTES
+from openflagship.client.transport.sse import ServerEvent
+from openflagship.client.transport.threads import _READ_BYTES
 from sdk_fixtures import FAST
 from small_platform import eventually
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from openflagship import FlagShip
 from openflagship.client import FileStore, MemoryStore, RedisStore, SnapshotStore
-from openflagship.client.copies import read_copy
-from openflagship.client.effects import Pause
+from openflagship.client.snapshots.copies import read_copy
+from openflagship.client.transport.effects import Pause
 from sdk_fixtures import FAST, treatment
 from small_platform import KEY, SmallPlatform, eventually
 from test_client_redis_store import server  # noqa: F401 - a fixture

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from openflagship.client.events import CONVERSION, EXPOSURE, EventQueue
 from openflagship.client.options import Options
+from openflagship.client.sending.events import CONVERSION, EXPOSURE, EventQueue
 from openflagship.engine import Answer
 
 UNIX_MS = 1_795_000_000_007

@@ -13,9 +13,9 @@ from openfeature import api
 from openfeature.provider import ProviderStatus
 from openflagship import FlagShip
 from openflagship.client import MemoryStore
-from openflagship.client.configuration import Configuration, Proof, ResyncNeededError
-from openflagship.client.sse import EventParser, EventTooLargeError, ServerEvent
-from openflagship.client.synchroniser import Synchroniser
+from openflagship.client.following.configuration import Configuration, Proof, ResyncNeededError
+from openflagship.client.following.synchroniser import Synchroniser
+from openflagship.client.transport.sse import EventParser, EventTooLargeError, ServerEvent
 from openflagship.engine import CompiledEnvironment
 from openflagship.openfeature import FlagShipProvider
 from sdk_fixtures import FAST

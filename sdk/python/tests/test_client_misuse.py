@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from openflagship import FlagShip
-from openflagship.client import effects
-from openflagship.client.configuration import Configuration
+from openflagship.client.following.configuration import Configuration
+from openflagship.client.following.synchroniser import Synchroniser
 from openflagship.client.options import Options
-from openflagship.client.synchroniser import Synchroniser
+from openflagship.client.transport import effects
 from sdk_fixtures import FAST
 from small_platform import KEY, SmallPlatform, eventually
 from test_client_fork import wait_for

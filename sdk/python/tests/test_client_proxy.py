@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from openflagship import AsyncFlagShip, FlagShip
-from openflagship.client.effects import Endpoint
-from openflagship.client.proxies import Proxy
+from openflagship.client.transport.effects import Endpoint
+from openflagship.client.transport.proxies import Proxy
 from sdk_fixtures import FAST, treatment
 from small_platform import KEY, SmallPlatform, eventually
 from small_proxy import SmallProxy

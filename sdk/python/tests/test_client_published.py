@@ -18,8 +18,8 @@ from documents import snapshot
 from edge_process import CLIENT_KEY, EdgeThread
 from openflagship import AsyncFlagShip, FlagShip
 from openflagship.client import FileStore
-from openflagship.client.configuration import Proof
-from openflagship.client.copies import write_copy
+from openflagship.client.following.configuration import Proof
+from openflagship.client.snapshots.copies import write_copy
 from openflagship.edge import EdgeEnvironment, EdgeSettings
 from sdk_fixtures import FAST, treatment
 from small_platform import KEY, SmallPlatform, eventually, free_port

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from openflagship import Context, FlagShip
 from openflagship.client import MemorySink
-from openflagship.client.http import Response
-from openflagship.client.summaries import Summaries
-from openflagship.client.usage import Usage
+from openflagship.client.sending.summaries import Summaries
+from openflagship.client.sending.usage import Usage
+from openflagship.client.transport.http import Response
 from openflagship.engine.answer import FLAG_NOT_FOUND, failure
 from sdk_fixtures import treatment
 from small_platform import SmallPlatform, eventually

@@ -19,7 +19,7 @@ from documents import flag, snapshot
 from openfeature.evaluation_context import EvaluationContext
 from openflagship import Context, FlagShip, engine
 from openflagship.client import MemorySink, Options
-from openflagship.client.effects import Endpoint, Write
+from openflagship.client.transport.effects import Endpoint, Write
 from openflagship.openfeature import FlagShipProvider
 from sdk_fixtures import treatment
 from small_platform import SmallPlatform

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from edge_process import CLIENT_KEY, EdgeProcess, EdgeThread
-from openflagship.client.sse import ServerEvent
+from openflagship.client.transport.sse import ServerEvent
 from openflagship.edge import Edge, EdgeEnvironment, EdgeSettings
 from openflagship.edge.listeners import MOST_EVENTS_WAITING, Listener
 from openflagship.edge.source import name_of

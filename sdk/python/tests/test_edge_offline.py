@@ -13,9 +13,9 @@ import pytest
 from documents import snapshot
 from edge_process import CLIENT_KEY, EdgeThread
 from openflagship import FlagShip
-from openflagship.client.configuration import Proof
-from openflagship.client.copies import write_copy
+from openflagship.client.following.configuration import Proof
 from openflagship.client.keys import fingerprint_of
+from openflagship.client.snapshots.copies import write_copy
 from openflagship.edge import EdgeEnvironment, EdgeSettings
 from sdk_fixtures import FAST, treatment
 from small_platform import KEY, SmallPlatform, eventually

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from openflagship.cli import main, watch
-from openflagship.client.sse import ServerEvent
+from openflagship.client.transport.sse import ServerEvent
 from openflagship.engine import CompiledEnvironment
 from openflagship.testing import offline
 from sdk_fixtures import treatment

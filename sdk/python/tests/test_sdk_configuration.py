@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 from documents import snapshot
-from openflagship.client.announcements import MOST_WAITING
-from openflagship.client.configuration import (
+from openflagship.client.following.announcements import MOST_WAITING
+from openflagship.client.following.configuration import (
     Configuration,
     ResyncNeededError,
     SnapshotError,
     check_signature,
     parse_snapshot,
 )
-from openflagship.client.sse import ServerEvent
+from openflagship.client.transport.sse import ServerEvent
 from openflagship.engine import CompiledEnvironment, Context
 from sdk_fixtures import treatment
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openflagship.client.backoff import Backoff
-from openflagship.client.effects import Close, Connect, Endpoint, Read, Write
-from openflagship.client.http import HttpError, Response, request
-from openflagship.client.sse import EventParser, EventTooLargeError, ServerEvent
+from openflagship.client.transport.backoff import Backoff
+from openflagship.client.transport.effects import Close, Connect, Endpoint, Read, Write
+from openflagship.client.transport.http import HttpError, Response, request
+from openflagship.client.transport.sse import EventParser, EventTooLargeError, ServerEvent
 
 STREAM = (
     "\ufeffretry: 1500\n\n: keep-alive\n\n: keep-alive age=31.5\n\n"

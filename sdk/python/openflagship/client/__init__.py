@@ -5,9 +5,9 @@ from openflagship.client.context import AnyContext, Context
 from openflagship.client.hooks import Hook, Question
 from openflagship.client.nonblocking import AsyncFlagShip
 from openflagship.client.options import Options
-from openflagship.client.sinks import EventSink, FileSink, HttpSink, MemorySink
+from openflagship.client.sending.sinks import EventSink, FileSink, HttpSink, MemorySink
+from openflagship.client.snapshots.stores import FileStore, MemoryStore, RedisStore, SnapshotStore
 from openflagship.client.status import Status
-from openflagship.client.stores import FileStore, MemoryStore, RedisStore, SnapshotStore
 
 __all__ = [
     "AnyContext",

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from openflagship.client import uwsgi
 from openflagship.client.core import FLUSH_SECONDS, ClientCore, ServedFrom
 from openflagship.client.endings import at_end, hook_worker
-from openflagship.client.on_demand import OnDemand
+from openflagship.client.following.on_demand import OnDemand
 from openflagship.client.options import Options, Settings
-from openflagship.client.threads import ThreadDriver, perform
+from openflagship.client.transport.threads import ThreadDriver, perform
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -15,20 +15,20 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, TypeAlias, cast
 
-from openflagship.client.configuration import Configuration, SnapshotError
 from openflagship.client.context import say_anew
-from openflagship.client.copies import Copy, read_copy
-from openflagship.client.effects import Endpoint
 from openflagship.client.evaluation import Evaluation
-from openflagship.client.events import EventQueue
+from openflagship.client.following.configuration import Configuration, SnapshotError
+from openflagship.client.following.synchroniser import REFUSED, Synchroniser
 from openflagship.client.keys import check_server_key, fingerprint_of, is_plain
 from openflagship.client.options import MOST_SECONDS, Options
-from openflagship.client.published import PublishedSnapshot
-from openflagship.client.sender import Sender
+from openflagship.client.sending.events import EventQueue
+from openflagship.client.sending.sender import Sender
+from openflagship.client.snapshots.copies import Copy, read_copy
+from openflagship.client.snapshots.published import PublishedSnapshot
+from openflagship.client.snapshots.stores import FileStore, SnapshotStore
 from openflagship.client.status import Status
-from openflagship.client.stores import FileStore, SnapshotStore
-from openflagship.client.synchroniser import REFUSED, Synchroniser
-from openflagship.client.tls import tls_of
+from openflagship.client.transport.effects import Endpoint
+from openflagship.client.transport.tls import tls_of
 from openflagship.engine import CompiledEnvironment, DecodeError
 from openflagship.version import __version__
 

@@ -8,12 +8,12 @@ from os import getpid
 from typing import Any, TypeVar
 
 from openflagship import engine
-from openflagship.client.configuration import Configuration
 from openflagship.client.context import AnyContext, Context, context_of, warn_once
-from openflagship.client.events import EventQueue
+from openflagship.client.following.configuration import Configuration
 from openflagship.client.hooks import Hook, Question, run_hooks
 from openflagship.client.kinds import BOOLEAN, JSON, NUMBER, STRING, Kind
-from openflagship.client.usage import Usage
+from openflagship.client.sending.events import EventQueue
+from openflagship.client.sending.usage import Usage
 from openflagship.engine import Answer, CompiledEnvironment
 from openflagship.engine.answer import FLAG_NOT_FOUND, GENERAL, TYPE_MISMATCH, failure
 from openflagship.engine.frozen import thawed

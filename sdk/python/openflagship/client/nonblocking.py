@@ -10,9 +10,9 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from openflagship.client.aio import AsyncDriver
 from openflagship.client.core import FLUSH_SECONDS, ClientCore, ServedFrom
 from openflagship.client.options import Options, Settings
+from openflagship.client.transport.aio import AsyncDriver
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -9,8 +9,8 @@ from os import PathLike
 from typing import Any, Final, Literal, TypeAlias, TypedDict, get_args
 
 from openflagship.client.hooks import Hook
-from openflagship.client.sinks import EventSink
-from openflagship.client.stores import SnapshotStore
+from openflagship.client.sending.sinks import EventSink
+from openflagship.client.snapshots.stores import SnapshotStore
 
 Mode: TypeAlias = Literal["stream", "poll", "on_demand", "offline"]
 BeforeSend: TypeAlias = Callable[[dict[str, Any]], dict[str, Any] | None]

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, TypeAlias
 
-from openflagship.client.effects import Endpoint
+from openflagship.client.transport.effects import Endpoint
 from openflagship.edge.callers import Caller
 from openflagship.edge.environments import Environments
 from openflagship.edge.forwarding import forward, passed_back

@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from openflagship.client.addresses import STREAM_HEADER, StreamAddress
-from openflagship.client.effects import Call, Endpoint, Logic, Pause
-from openflagship.client.http import Exchange, Response, request
+from openflagship.client.following.refusals import Pauses, RefusedError, problem_of
 from openflagship.client.options import Options
-from openflagship.client.refusals import Pauses, RefusedError, problem_of
-from openflagship.client.sse import EventParser
-from openflagship.client.stores import SnapshotStore
+from openflagship.client.snapshots.stores import SnapshotStore
+from openflagship.client.transport.addresses import STREAM_HEADER, StreamAddress
+from openflagship.client.transport.effects import Call, Endpoint, Logic, Pause
+from openflagship.client.transport.http import Exchange, Response, request
+from openflagship.client.transport.sse import EventParser
 from openflagship.wire import routes
 from openflagship.wire.credentials import (
     EDGE_EVENT,

@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
-from openflagship.client.aio import AsyncDriver
 from openflagship.client.options import Options
-from openflagship.client.stores import FileStore, SnapshotStore
-from openflagship.client.tls import tls_of
+from openflagship.client.snapshots.stores import FileStore, SnapshotStore
+from openflagship.client.transport.aio import AsyncDriver
+from openflagship.client.transport.tls import tls_of
 from openflagship.edge.callers import Callers
 from openflagship.edge.directory import Directory, part_for
 from openflagship.edge.listeners import Listener

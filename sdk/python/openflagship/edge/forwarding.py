@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from openflagship.client.aio import perform
-from openflagship.client.effects import Endpoint
-from openflagship.client.http import Response, request
+from openflagship.client.transport.aio import perform
+from openflagship.client.transport.effects import Endpoint
+from openflagship.client.transport.http import Response, request
 from openflagship.edge.source import Source
 from openflagship.wire.asgi import AsgiRequest, Headers
 from openflagship.wire.errors import RefusedError

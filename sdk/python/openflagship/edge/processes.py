@@ -24,7 +24,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from openflagship.client.backoff import Backoff
+from openflagship.client.transport.backoff import Backoff
 from openflagship.edge.metrics import Figures, Metrics
 
 log = logging.getLogger("openflagship.edge")

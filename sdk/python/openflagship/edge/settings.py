@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from openflagship.client.configuration import SnapshotError
-from openflagship.client.copies import read_copy
+from openflagship.client.following.configuration import SnapshotError
 from openflagship.client.keys import fingerprint_of
-from openflagship.client.stores import RedisStore, SnapshotStore
+from openflagship.client.snapshots.copies import read_copy
+from openflagship.client.snapshots.stores import RedisStore, SnapshotStore
 from openflagship.edge.grpc.settings import GrpcSettings
 from openflagship.serving.descriptors import MOST_CONNECTIONS
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from openflagship.client import AsyncFlagShip
-from openflagship.client.configuration import Configuration
-from openflagship.client.sse import ServerEvent
-from openflagship.client.usage import Usage
+from openflagship.client.following.configuration import Configuration
+from openflagship.client.sending.usage import Usage
+from openflagship.client.transport.sse import ServerEvent
 from openflagship.edge.listeners import Listener
 from openflagship.engine import Answer, CompiledEnvironment, Context
 from openflagship.stream_kinds import SNAPSHOT

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from openflagship.client.sse import ServerEvent
+from openflagship.client.transport.sse import ServerEvent
 from openflagship.edge.callers import Caller
 from openflagship.edge.environments import Environments
 from openflagship.edge.grpc.connect import ConnectServer

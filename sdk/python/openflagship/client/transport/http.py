@@ -14,8 +14,8 @@ from typing import Any
 
 import h11
 
-from openflagship.client.effects import Close, Connect, Endpoint, Logic, Read, Secure, Write, aside
-from openflagship.client.proxies import Proxy
+from openflagship.client.transport.effects import Close, Connect, Endpoint, Logic, Read, Secure, Write, aside
+from openflagship.client.transport.proxies import Proxy
 
 MOST_BODY_BYTES = 256 * 1024 * 1024
 _MOST_HEAD_BYTES = 64 * 1024

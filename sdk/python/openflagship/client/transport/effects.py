@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 
-from openflagship.client.proxies import Proxy, proxy_for
+from openflagship.client.transport.proxies import Proxy, proxy_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from openflagship.client.effects import Endpoint
+from openflagship.client.transport.effects import Endpoint
 
 STREAM_HEADER: Final = "x-flagship-stream"
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})

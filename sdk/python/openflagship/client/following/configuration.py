@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from openflagship.client.announcements import Announcer
-from openflagship.client.sse import MOST_DIGITS, ServerEvent
+from openflagship.client.following.announcements import Announcer
+from openflagship.client.transport.sse import MOST_DIGITS, ServerEvent
 from openflagship.engine import CompiledEnvironment, DecodeError
 from openflagship.stream_kinds import FLAG_KINDS, KILL_SWITCH, SEGMENT_KINDS, SNAPSHOT, STREAM_KINDS
 

@@ -9,9 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from openflagship.client.backoff import Backoff
-from openflagship.client.configuration import Configuration
+from openflagship.client.following.configuration import Configuration
 from openflagship.client.options import Options
+from openflagship.client.transport.backoff import Backoff
 
 
 class OnDemand:

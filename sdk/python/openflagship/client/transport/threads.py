@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
-from openflagship.client.effects import (
+from openflagship.client.transport.effects import (
     Answered,
     Call,
     Close,

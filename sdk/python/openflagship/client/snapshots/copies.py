@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from openflagship.client.configuration import Proof, SnapshotError, check_signature, parse_snapshot
+from openflagship.client.following.configuration import Proof, SnapshotError, check_signature, parse_snapshot
 from openflagship.engine import CompiledEnvironment
 
 FORMAT: Final = "openflagship-snapshot-1"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ssl
 from urllib.parse import urlsplit, urlunsplit
 
-from openflagship.client.effects import Endpoint
-from openflagship.client.http import Response, request
-from openflagship.client.proxies import is_local
-from openflagship.client.threads import perform
+from openflagship.client.transport.effects import Endpoint
+from openflagship.client.transport.http import Response, request
+from openflagship.client.transport.proxies import is_local
+from openflagship.client.transport.threads import perform
 
 # A start waits for it, so it has little time.
 SECONDS = 5.0

@@ -9,7 +9,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeAlias, cast
 
-from openflagship.client.effects import Answered, Call, Close, Connect, Effect, Logic, Pause, Read, Secure, Turn, Write
+from openflagship.client.transport.effects import (
+    Answered,
+    Call,
+    Close,
+    Connect,
+    Effect,
+    Logic,
+    Pause,
+    Read,
+    Secure,
+    Turn,
+    Write,
+)
 
 log = logging.getLogger("openflagship")
 

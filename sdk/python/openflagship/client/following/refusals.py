@@ -6,11 +6,10 @@ import math
 import random
 from urllib.parse import urlsplit
 
-from openflagship.client.addresses import REDIRECTS
-from openflagship.client.backoff import Backoff
-from openflagship.client.http import Response
 from openflagship.client.options import Options
-from openflagship.client.receipts import seconds_of
+from openflagship.client.transport.addresses import REDIRECTS
+from openflagship.client.transport.backoff import Backoff, seconds_of
+from openflagship.client.transport.http import Response
 
 _AGE_HEADER = "x-flagship-age"
 # What another try will not soon change: asked again with long pauses. The first is ten times a usual one.

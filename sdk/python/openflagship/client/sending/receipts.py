@@ -1,17 +1,14 @@
-"""What the server says to a batch of events: its receipt, its refusals, and when to come again."""
+"""What the server says to a batch of events: its receipt and its refusals."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-from openflagship.client.http import Response
+from openflagship.client.transport.http import Response
 
-_MOST_SECONDS = 600.0
 _MOST_CHARACTERS = 300
 _MOST_SAID = 5
 
@@ -48,21 +45,6 @@ def reason_of(response: Response) -> str:
     """The server's own reason for a refusal, to follow a sentence; empty where it gives none."""
     reason = response.reason
     return f" ({reason})" if reason else ""
-
-
-def seconds_of(retry_after: str | None) -> float | None:
-    """The pause that `Retry-After` asks for, as seconds or as a date; at most ten minutes."""
-    if retry_after is None:
-        return None
-    if retry_after.isascii() and retry_after.isdigit():
-        return min(float(retry_after), _MOST_SECONDS)
-    try:
-        at = parsedate_to_datetime(retry_after)
-    except (TypeError, ValueError):
-        return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=timezone.utc)  # noqa: UP017 - Python 3.10
-    return max(0.0, min((at - datetime.now(at.tzinfo)).total_seconds(), _MOST_SECONDS))
 
 
 def _object_of(response: Response) -> dict[str, Any]:

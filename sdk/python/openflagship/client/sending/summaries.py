@@ -11,11 +11,12 @@ from functools import partial
 from typing import Any
 
 from openflagship.client.context import warn_once
-from openflagship.client.effects import Call, Logic
-from openflagship.client.http import Response
-from openflagship.client.receipts import reason_of, receipt_of, seconds_of
-from openflagship.client.sinks import EventSink, delivered
-from openflagship.client.usage import Usage
+from openflagship.client.sending.receipts import reason_of, receipt_of
+from openflagship.client.sending.sinks import EventSink, delivered
+from openflagship.client.sending.usage import Usage
+from openflagship.client.transport.backoff import seconds_of
+from openflagship.client.transport.effects import Call, Logic
+from openflagship.client.transport.http import Response
 from openflagship.ids import uuid7
 
 log = logging.getLogger("openflagship")

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
-from openflagship.client.effects import Logic, Pause
+from openflagship.client.transport.effects import Logic, Pause
 from openflagship.engine import CompiledEnvironment
 
 log = logging.getLogger("openflagship")

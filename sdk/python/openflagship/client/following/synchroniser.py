@@ -9,8 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from openflagship.client.addresses import REDIRECTS, STREAM_HEADER, StreamAddress
-from openflagship.client.configuration import (
+from openflagship.client.following.configuration import (
     Configuration,
     Proof,
     ResyncNeededError,
@@ -20,11 +19,19 @@ from openflagship.client.configuration import (
     runs_of,
     version_of,
 )
-from openflagship.client.effects import Endpoint, Logic, Pause, aside
-from openflagship.client.http import LONG_BYTES, Exchange, Response, request
+from openflagship.client.following.refusals import (
+    Pauses,
+    RefusedError,
+    StreamRefusedError,
+    age_of,
+    origin_of,
+    problem_of,
+)
 from openflagship.client.options import Options
-from openflagship.client.refusals import Pauses, RefusedError, StreamRefusedError, age_of, origin_of, problem_of
-from openflagship.client.sse import EventParser, EventTooLargeError, ServerEvent
+from openflagship.client.transport.addresses import REDIRECTS, STREAM_HEADER, StreamAddress
+from openflagship.client.transport.effects import Endpoint, Logic, Pause, aside
+from openflagship.client.transport.http import LONG_BYTES, Exchange, Response, request
+from openflagship.client.transport.sse import EventParser, EventTooLargeError, ServerEvent
 from openflagship.engine import CompiledEnvironment
 from openflagship.stream_kinds import SNAPSHOT, STREAM_KINDS
 

@@ -10,18 +10,18 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from openflagship.client.backoff import Backoff
-from openflagship.client.configuration import Configuration
-from openflagship.client.copies import write_copy
-from openflagship.client.effects import Call, Endpoint, Logic, Pause, Turn
-from openflagship.client.events import EXPOSURE, EventQueue
-from openflagship.client.http import Response, request
+from openflagship.client.following.configuration import Configuration
 from openflagship.client.options import Options
-from openflagship.client.receipts import Refusal, reason_of, receipt_of, seconds_of, summed_up
-from openflagship.client.sinks import EventSink, HttpSink, delivered
-from openflagship.client.stores import SnapshotStore
-from openflagship.client.summaries import Summaries
-from openflagship.client.usage import Usage
+from openflagship.client.sending.events import EXPOSURE, EventQueue
+from openflagship.client.sending.receipts import Refusal, reason_of, receipt_of, summed_up
+from openflagship.client.sending.sinks import EventSink, HttpSink, delivered
+from openflagship.client.sending.summaries import Summaries
+from openflagship.client.sending.usage import Usage
+from openflagship.client.snapshots.copies import write_copy
+from openflagship.client.snapshots.stores import SnapshotStore
+from openflagship.client.transport.backoff import Backoff, seconds_of
+from openflagship.client.transport.effects import Call, Endpoint, Logic, Pause, Turn
+from openflagship.client.transport.http import Response, request
 from openflagship.ids import uuid7
 from openflagship.wire.acknowledgements import Acknowledgement, understanding_of
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 
 FIRST_SECONDS = 1.0
 MOST_SECONDS = 30.0
+# A server may ask for no longer a pause.
+_MOST_ASKED_SECONDS = 600.0
 
 
 class Backoff:
@@ -30,3 +34,18 @@ class Backoff:
         ceiling = min(self._most_seconds, self._first_seconds * 2.0 ** min(self.failures, 16))
         self.failures += 1
         return ceiling * (0.5 + 0.5 * self._random_fraction())
+
+
+def seconds_of(retry_after: str | None) -> float | None:
+    """The pause that `Retry-After` asks for, as seconds or as a date; at most ten minutes."""
+    if retry_after is None:
+        return None
+    if retry_after.isascii() and retry_after.isdigit():
+        return min(float(retry_after), _MOST_ASKED_SECONDS)
+    try:
+        at = parsedate_to_datetime(retry_after)
+    except (TypeError, ValueError):
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=timezone.utc)  # noqa: UP017 - Python 3.10
+    return max(0.0, min((at - datetime.now(at.tzinfo)).total_seconds(), _MOST_ASKED_SECONDS))

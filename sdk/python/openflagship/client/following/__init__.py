@@ -1,0 +1,1 @@
+"""How a client comes to its configuration, keeps up with it, and tells listeners."""

@@ -1,0 +1,1 @@
+"""How bytes travel: HTTP and event streams as logic, and the drivers that carry the logic out."""
