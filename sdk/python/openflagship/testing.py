@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from openflagship.client.blocking import FlagShip
-from openflagship.client.core import ClientCore
 from openflagship.client.evaluation import Evaluation
 from openflagship.client.hooks import Hook, Question
+from openflagship.client.nonblocking import AsyncFlagShip
 from openflagship.engine import Answer, CompiledEnvironment, Context
 from openflagship.engine.answer import TARGET_MATCH
 from openflagship.engine.frozen import frozen
@@ -109,12 +109,20 @@ def record(client: Evaluation) -> Iterator[Recorder]:
 
     class Noting(Hook):
         def after(self, question: Question, answer: Answer) -> None:
+            key, context, environment = question.flag_key, question.context, client.environment
+            unit = environment.unit(key, context) if key in environment.flags else context.user_id
+            if not unit or client.is_over:
+                # No client sends it.
+                return
             shown = Exposure(question.flag_key, question.context.user_id, answer.variant, answer.value)
             if shown not in recorder.exposures:
                 recorder.exposures.append(shown)
 
     def note(name: str, user_id: str | None, value: float | None, properties: Mapping[str, Any] | None) -> None:
         recorder.events.append(Event(name, user_id, value, deepcopy(dict(properties or {}))))
+        if before is not None:
+            # An outer block notes it as well, as it does answers.
+            before(name, user_id, value, properties)
 
     end, before = client.add_hook(Noting()), client.event_tap
     client.event_tap = note
@@ -125,8 +133,13 @@ def record(client: Evaluation) -> Iterator[Recorder]:
         end()
 
 
-def ready(client: ClientCore, seconds: float = 10.0) -> None:
-    """Wait until the client has a configuration, unless it is offline. Raises TimeoutError, which says why."""
+def ready(client: FlagShip, seconds: float = 10.0) -> None:
+    """Wait until the client has a configuration, unless it is offline. Raises TimeoutError, which says why.
+
+    Raises TypeError for an AsyncFlagShip: its loop brings the configuration, and must not be held up.
+    """
+    if isinstance(client, AsyncFlagShip):
+        raise TypeError("For an AsyncFlagShip: `await client.wait_until_ready(10)`.")
     deadline = time.monotonic() + seconds
     while not client.status().is_ready and not client.options.is_offline:
         if time.monotonic() > deadline:

@@ -17,6 +17,7 @@ from sdk_fixtures import treatment
 from small_platform import SmallPlatform, eventually
 
 Connect = Callable[..., FlagShip]
+_THREADS = ["openflagship-announce", "openflagship-follow", "openflagship-send", "openflagship-watch"]
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
@@ -97,7 +98,7 @@ def test_fork__no_hook_of_python_is_run__the_first_questions_restart_the_client_
                 asker.join()
             eventually(lambda: not client.all_flags("user-1")["asked"])
             names = [thread.name for thread in threading.enumerate() if thread.name.startswith("openflagship")]
-            code = 0 if sorted(names) == ["openflagship-announce", "openflagship-follow", "openflagship-send"] else 2
+            code = 0 if sorted(names) == _THREADS else 2
         finally:
             os._exit(code)
     eventually(lambda: platform.stream_count == 2)

@@ -172,7 +172,8 @@ def test_connection__that_rests__is_closed_after_its_time(
             connection.sendall(EVALUATE)
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         assert connection.recv(65536) == b""
-        assert 1 <= time.monotonic() - asked_at < 10
+        # A loop rounds its clock to milliseconds, down as well.
+        assert 0.9 <= time.monotonic() - asked_at < 10
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from documents import snapshot
-from openflagship import FlagShip
+from openflagship import AsyncFlagShip, FlagShip
 from openflagship.testing import (
     Event,
     Exposure,
@@ -20,7 +20,7 @@ from openflagship.testing import (
     record,
 )
 from sdk_fixtures import treatment
-from small_platform import SmallPlatform
+from small_platform import KEY, SmallPlatform
 
 assert flagship_override  # the fixture, found by its name
 
@@ -97,6 +97,41 @@ def test_record__evaluations_and_events__are_noted_as_they_were(client: FlagShip
 
     assert recorder.exposures == [Exposure("asked", "alice", "treatment", True)]
     assert recorder.events == [Event("purchase", "alice", 9.5, {"order": 1})]
+
+
+def test_record__within_another__both_note_what_happens_within(client: FlagShip) -> None:
+    with record(client) as outer:
+        client.track("first", "alice")
+        with record(client) as inner:
+            client.is_enabled("asked", "alice")
+            client.track("second", "alice")
+        client.track("third", "alice")
+
+    assert [event.name for event in outer.events] == ["first", "second", "third"]
+    assert [event.name for event in inner.events] == ["second"]
+    assert outer.exposures == inner.exposures == [Exposure("asked", "alice", "treatment", True)]
+
+
+def test_record__what_no_client_sends__is_not_noted(client: FlagShip) -> None:
+    fixed = offline({"beta": True})
+    with record(client) as recorder, record(fixed) as of_fixed:
+        client.is_enabled("asked")
+        fixed.is_enabled("beta")
+        fixed.is_enabled("beta", "alice")
+        for one in (client, fixed):
+            one.close()
+            one.is_enabled("asked", "late")
+            one.is_enabled("beta", "late")
+            one.track("late", "alice")
+
+    assert (recorder.exposures, recorder.events) == ([], [])
+    assert (of_fixed.exposures, of_fixed.events) == ([Exposure("beta", "alice", None, True)], [])
+
+
+def test_ready__asyncio_client__says_what_to_await(platform: SmallPlatform) -> None:
+    client = AsyncFlagShip(KEY, platform.url)
+    with pytest.raises(TypeError, match="wait_until_ready"):
+        ready(client)  # type: ignore[arg-type]  # which is the mistake
 
 
 def test_ready__client_without_a_configuration__says_why(client: FlagShip, platform: SmallPlatform) -> None:

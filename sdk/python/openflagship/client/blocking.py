@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import weakref
-from functools import partial
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,8 @@ class FlagShip(ClientCore):
         self._following: ThreadDriver | None = None
         self._sending: ThreadDriver | None = None
         self._announcing: ThreadDriver | None = None
+        # Apart from the listeners' thread: a slow one must not keep stale answers from being called so.
+        self._watching: ThreadDriver | None = None
         self._on_demand: OnDemand | None = None
         # Of several threads that flush without a sender's thread, one sends at a time.
         self._sending_here = threading.Lock()
@@ -63,19 +65,23 @@ class FlagShip(ClientCore):
 
     def wait_until_ready(self, seconds: float) -> bool:
         """Wait for a configuration; false where none came within that time."""
+        seconds = self._patience(seconds, 0.0)
         if self._on_demand is not None:
-            self._on_demand.refresh(self._configuration)
-        return self._configuration.is_had or self._ready.wait(self._patience(seconds, 0.0))
+            # Nothing else brings one.
+            self._on_demand.refresh(self._configuration, most_seconds=seconds)
+            return self._configuration.is_had
+        return self._configuration.is_had or self._ready.wait(seconds)
 
     def ready(self, timeout: float | None = None) -> ServedFrom:
         """Wait for the network, `start_wait_seconds` unless said otherwise, and say what is served from. Never raises.
 
         It waits no longer once the server has refused the key.
         """
+        seconds = self._patience(timeout, self.options.start_wait_seconds)
         if self._on_demand is not None:
-            self._on_demand.refresh(self._configuration)
+            self._on_demand.refresh(self._configuration, most_seconds=seconds)
             return self._served_from
-        deadline = time.monotonic() + self._patience(timeout, self.options.start_wait_seconds)
+        deadline = time.monotonic() + seconds
         while self._following is not None and not self._is_settled and (left := deadline - time.monotonic()) > 0:
             self._ready.wait(min(left, _READY_LOOKS_SECONDS))
             if self._ready.is_set() and not self._is_settled:
@@ -119,16 +125,16 @@ class FlagShip(ClientCore):
             # No fork came, or this is the process that forked: what it has counted is its own to send.
             self._begin()
         if self._on_demand is not None:
-            with self._sending_here:
+            with self._sending_here, suppress(TimeoutError):
                 self._sender.ask_close(self.options.close_wait_seconds)
-                perform(self._sender.run(), self._tls)
+                perform(self._sender.run(), self._tls, self.options.close_wait_seconds + 1.0)
             return
         if self._pid != os.getpid():
             # A child that was not told of its fork and never asked for a flag: threads and sockets are the parent's.
             self.restart_after_fork()
             return
-        following, sending, announcing = self._following, self._sending, self._announcing
-        for driver in (following, announcing):
+        sending, others = self._sending, (self._following, self._announcing, self._watching)
+        for driver in others:
             if driver is not None:
                 driver.stop()
         if sending is not None:
@@ -136,9 +142,11 @@ class FlagShip(ClientCore):
             sending.wake()
             sending.join(self.options.close_wait_seconds + 1.0)
             sending.stop()
-        for driver in (sending, following, announcing):
+        for driver in (sending, *others):
             if driver is not None:
                 driver.join(_JOIN_SECONDS)
+        # No process's: so that an evaluation looks at the clock, which nobody watches any more.
+        self._pid = 0
 
     def __enter__(self) -> FlagShip:
         return self
@@ -149,21 +157,34 @@ class FlagShip(ClientCore):
         self.close()
 
     def _restart_after_fork(self) -> None:
-        if self._on_demand is None:
+        if self._is_closed:
+            self._configuration.check_staleness()
+        elif self._on_demand is None:
             super()._restart_after_fork()
-        elif not self._is_closed:
+        else:
             self._on_demand.refresh(self._configuration)
 
-    def _fetch_once(self) -> bool:
-        perform(self._synchroniser.run_once(), self._tls)
+    def _fetch_once(self, most_seconds: float | None) -> bool:
+        try:
+            perform(self._synchroniser.run_once(), self._tls, most_seconds)
+        except TimeoutError:
+            return False
         return self._synchroniser.error is None
 
     def _flush_here(self, seconds: float) -> bool:
-        """Send what waits in the calling thread."""
-        with self._sending_here:
-            number = self._sender.ask_flush()
-            perform(self._sender.run_flush(seconds), self._tls)
-            self._sender.flushes_done = max(self._sender.flushes_done, number)
+        """Send what waits in the calling thread, which waits no longer than that for another one that does."""
+        until = time.monotonic() + seconds
+        if self._sending_here.acquire(timeout=seconds):
+            try:
+                number = self._sender.ask_flush()
+                left = max(0.0, until - time.monotonic())
+                perform(self._sender.run_flush(left), self._tls, left)
+                self._sender.flushes_done = max(self._sender.flushes_done, number)
+            except TimeoutError:
+                # What was not sent waits for the next flush.
+                pass
+            finally:
+                self._sending_here.release()
         return self._sender.pending == 0
 
     def restart_after_fork(self) -> None:
@@ -182,11 +203,11 @@ class FlagShip(ClientCore):
             self._waits_in = None
             # What the process before the fork has was not refreshed since.
             self._configuration.check_staleness()
-        for driver in (self._following, self._sending, self._announcing):
+        for driver in (self._following, self._sending, self._announcing, self._watching):
             if driver is not None:
                 driver.abandon()
         hook_worker(self._exit)
-        self._following = self._sending = self._announcing = None
+        self._following = self._sending = self._announcing = self._watching = None
         self._ready = threading.Event()
         if self._configuration.is_had:
             self._ready.set()
@@ -197,7 +218,7 @@ class FlagShip(ClientCore):
     def _wait_for_fork(self) -> None:
         """Fetch a configuration for all workers, without a thread. Each worker starts its own threads."""
         if not self._configuration.is_had and self.options.start_wait_seconds > 0:
-            perform(self._synchroniser.run_once(), self._tls)
+            self._fetch_once(self.options.start_wait_seconds)
         # No process's: so the first question in any worker begins what was put off, hook or no hook.
         self._waits_in, self._pid = self._pid, 0
         reference = weakref.ref(self)
@@ -225,11 +246,10 @@ class FlagShip(ClientCore):
         try:
             self._following = ThreadDriver("openflagship-follow", self._synchroniser.run, self._tls)
             self._sending = ThreadDriver("openflagship-send", self._sender.run, self._tls)
-            announce = partial(self._configuration.announcer.run, self._configuration.watch_staleness)
-            self._announcing = ThreadDriver("openflagship-announce", announce, self._tls)
-            self._following.start()
-            self._sending.start()
-            self._announcing.start()
+            self._announcing = ThreadDriver("openflagship-announce", self._configuration.announcer.run, self._tls)
+            self._watching = ThreadDriver("openflagship-watch", self._configuration.watch, self._tls)
+            for driver in (self._following, self._sending, self._announcing, self._watching):
+                driver.start()
         except RuntimeError as error:
             # No thread can be had, such as while the interpreter shuts down: evaluate from what is here.
             log.warning("the client's threads could not be started: %s", error)
@@ -239,8 +259,9 @@ class FlagShip(ClientCore):
             self._sending.wake()
 
     def _wake_announcer(self) -> None:
-        if self._announcing is not None:
-            self._announcing.wake()
+        for driver in (self._announcing, self._watching):
+            if driver is not None:
+                driver.wake()
 
     def _configuration_changed(self) -> None:
         self._ready.set()

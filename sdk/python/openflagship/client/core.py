@@ -140,13 +140,14 @@ class ClientCore(Evaluation):
         if self._configuration.source == "stored" and self._published is None:
             self._sender.note_stored()
         # Set last: a thread that finds its own process id here uses the objects made above.
-        self._pid = pid
+        self._pid = 0 if self._is_closed else pid
 
     def status(self) -> Status:
         """The client's present state, from memory."""
         if self._pid != os.getpid() and self.options.mode != "on_demand":
             self._restart_after_fork()
         configuration, sender = self._configuration, self._sender
+        configuration.check_staleness()
         environment = configuration.environment
         connection = self._synchroniser.state
         if self._is_closed:

@@ -8,9 +8,10 @@ from os import getpid
 from typing import Any, TypeVar
 
 from openflagship import engine
+from openflagship.client.callers_code import is_coroutine_function
 from openflagship.client.context import AnyContext, Context, context_of, warn_once
 from openflagship.client.following.configuration import Configuration
-from openflagship.client.hooks import Hook, Question, run_hooks
+from openflagship.client.hooks import Hook, Question, check_hook, run_hooks
 from openflagship.client.kinds import BOOLEAN, JSON, NUMBER, STRING, Kind
 from openflagship.client.sending.events import EventQueue
 from openflagship.client.sending.usage import Usage
@@ -210,15 +211,24 @@ class Evaluation:
         return self._configuration.announcer.listen_to_connection(listener)
 
     def add_hook(self, hook: Hook) -> Callable[[], None]:
-        """Call the hook around every evaluation. Call what is returned to end that. Raises TypeError for no hook."""
+        """Call the hook around every evaluation of one flag. Call what is returned to end that.
+
+        Raises TypeError for no hook, and ValueError for one of coroutine functions.
+        """
         if not isinstance(hook, Hook):
             raise TypeError(f"a hook is an object of a class made from Hook, not {type(hook).__name__}")
+        check_hook(hook)
         self.hooks = (*self.hooks, hook)
 
         def end() -> None:
             self.hooks = tuple(other for other in self.hooks if other is not hook)
 
         return end
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the client is closed: it evaluates, and takes no more exposures and events."""
+        return self._queue.is_closed
 
     @property
     def environment(self) -> CompiledEnvironment:
@@ -327,7 +337,7 @@ class Evaluation:
             user = context if isinstance(context, engine.Context) else context_of(context)
             number = None if value is None else float(plain(value))
             self._queue.track(name, user.user_id or "", number, properties, is_metric=is_metric)
-            if self.event_tap is not None:
+            if self.event_tap is not None and not self.is_over:
                 self.event_tap(name, user.user_id, number, properties)
         except Exception as error:  # noqa: BLE001 - the promise: nothing is raised into the caller
             log.warning("the event %r is dropped: %s", name, error)
@@ -345,6 +355,8 @@ def _check_listener(listener: object) -> None:
     """Raises TypeError: here somebody sees it, on the announcer's thread nobody would."""
     if not callable(listener):
         raise TypeError(f"a listener is a function, not {type(listener).__name__}")
+    if is_coroutine_function(listener):
+        raise TypeError("a listener is a plain function, not a coroutine function; it may start a task")
 
 
 def _merged(user: AnyContext, attributes: Mapping[str, Any] | bool | None) -> Context:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from openflagship.client.callers_code import is_coroutine_function
 from openflagship.client.context import Context
 from openflagship.engine import Answer
 
@@ -37,6 +38,14 @@ class Hook:
 
     def finally_after(self, question: Question, answer: Answer) -> None:
         """Called last, in either case."""
+
+
+def check_hook(hook: Hook) -> None:
+    """Raises ValueError for a stage that is a coroutine function: nobody would wait for it."""
+    for stage in ("before", "after", "error", "finally_after"):
+        if is_coroutine_function(getattr(hook, stage)):
+            name = type(hook).__name__
+            raise ValueError(f"the hook {name}: {stage!r} must be a plain method, not a coroutine function.")
 
 
 def run_hooks(hooks: tuple[Hook, ...], question: Question, ask: Callable[[Context], Answer]) -> Answer:

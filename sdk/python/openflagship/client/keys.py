@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
+from openflagship.wire.credentials import EDGE_SCOPE
+
 _WRONG_KINDS: Final = {
     "fs_client_": "This is a client key (fs_client_…), which may not read the rules.",
     "fs_manage_": "This is a management token (fs_manage_…), which belongs to no environment.",
@@ -19,10 +21,14 @@ def is_plain(text: str) -> bool:
 def check_server_key(key: str | None, *, is_offline: bool) -> str:
     """The key without the space around it. Raises ValueError, which never contains the key: it ends up in logs."""
     # Keys come from files and variables, often with a newline at the end.
+    if key is not None and not isinstance(key, str):
+        raise ValueError("The server key must be text.")
     found = (key or "").strip()
     for prefix, problem in _WRONG_KINDS.items():
         if found.startswith(prefix):
             raise ValueError(f"{problem} Give the environment's server key (fs_server_…).")
+    if found.startswith("fs_edge_") and EDGE_SCOPE not in found:
+        raise ValueError("This is an edge's credential (fs_edge_…). Give the environment's server key (fs_server_…).")
     if not is_offline and not found:
         raise ValueError("Give the environment's server key, or mode='offline'.")
     if not is_plain(found):

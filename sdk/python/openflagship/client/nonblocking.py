@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import time
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ class AsyncFlagShip(ClientCore):
         self._following: AsyncDriver | None = None
         self._sending: AsyncDriver | None = None
         self._announcing: AsyncDriver | None = None
+        self._watching: AsyncDriver | None = None
         self._is_loaded = self._is_warned = False
         self._starting: asyncio.Lock | None = None
         self._ready: asyncio.Event | None = None
@@ -45,8 +45,9 @@ class AsyncFlagShip(ClientCore):
 
         Raises ValueError for a bootstrap that is not a snapshot, where the constructor could not read it.
         """
-        if self._following is not None or self._is_closed:
+        if self._is_closed or (self._following is not None and self._following.is_alive):
             return
+        self._leave_ended_loop()
         if self._starting is None:
             self._starting = asyncio.Lock()
         async with self._starting:
@@ -98,14 +99,23 @@ class AsyncFlagShip(ClientCore):
             return
         self._is_closed = True
         self._queue.end()
-        for driver in (self._following, self._announcing):
+        self._leave_ended_loop()
+        # Read once: what ends is forgotten.
+        sending, others = self._sending, (self._following, self._announcing, self._watching)
+        for driver in others:
             if driver is not None:
                 await driver.stop()
-        if self._sending is not None:
+        if self._is_started and not self.options.is_offline:
             self._sender.ask_close(self.options.close_wait_seconds)
-            self._sending.wake()
-            await self._sending.join(self.options.close_wait_seconds + 1.0)
-            await self._sending.stop()
+            if sending is None:
+                # The loop that it ran on is gone; what waits is sent from this one.
+                sending = AsyncDriver("openflagship-send", self._sender.run, self._tls)
+                sending.start()
+            sending.wake()
+            await sending.join(self.options.close_wait_seconds + 1.0)
+            await sending.stop()
+        # No process's: so that an evaluation looks at the clock, which nobody watches any more.
+        self._pid = 0
 
     async def __aenter__(self) -> AsyncFlagShip:
         await self.start()
@@ -118,15 +128,35 @@ class AsyncFlagShip(ClientCore):
 
     def restart_after_fork(self) -> None:
         """Wait for a loop: the first evaluation or `start()` on one starts the client in the child."""
-        self._following = self._sending = self._announcing = self._ready = self._starting = None
+        self._forget_drivers()
         self._assemble()
         if not self.options.is_offline:
             self._pid = 0
 
+    def _forget_drivers(self) -> None:
+        self._following = self._sending = self._announcing = self._watching = None
+        self._ready = self._starting = None
+
+    def _leave_ended_loop(self) -> None:
+        """Forget the tasks of a loop that runs no more."""
+        if self._following is None or self._following.is_alive:
+            return
+        for driver in (self._sending, self._announcing, self._watching):
+            if driver is not None and not self._is_closed:
+                driver.cancel()
+        self._forget_drivers()
+        # No process's: so that the next evaluation on a loop starts anew there.
+        self._pid = 0
+
     def _restart_after_fork(self) -> None:
-        if self._is_closed or self.options.is_offline:
+        if self.options.is_offline:
             self._pid = os.getpid()
-        elif not self._is_started:
+            return
+        # Nobody may be watching the clock.
+        self._configuration.check_staleness()
+        if self._is_closed:
+            return
+        if not self._is_started:
             self._warn_not_started()
         elif self._following is None or self._pid:
             try:
@@ -169,19 +199,20 @@ class AsyncFlagShip(ClientCore):
         self._ready = asyncio.Event()
         self._following = AsyncDriver("openflagship-follow", self._synchroniser.run, self._tls)
         self._sending = AsyncDriver("openflagship-send", self._sender.run, self._tls)
-        announce = partial(self._configuration.announcer.run, self._configuration.watch_staleness)
-        self._announcing = AsyncDriver("openflagship-announce", announce, self._tls)
-        self._following.start()
-        self._sending.start()
-        self._announcing.start()
+        self._announcing = AsyncDriver("openflagship-announce", self._configuration.announcer.run, self._tls)
+        self._watching = AsyncDriver("openflagship-watch", self._configuration.watch, self._tls)
+        self._following.start(self._leave_ended_loop)
+        for driver in (self._sending, self._announcing, self._watching):
+            driver.start()
 
     def _wake_sender(self) -> None:
         if self._sending is not None:
             self._sending.wake()
 
     def _wake_announcer(self) -> None:
-        if self._announcing is not None:
-            self._announcing.wake()
+        for driver in (self._announcing, self._watching):
+            if driver is not None:
+                driver.wake()
 
     def _configuration_changed(self) -> None:
         if self._ready is not None:

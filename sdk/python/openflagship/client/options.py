@@ -8,7 +8,8 @@ from numbers import Real
 from os import PathLike
 from typing import Any, Final, Literal, TypeAlias, TypedDict, get_args
 
-from openflagship.client.hooks import Hook
+from openflagship.client.callers_code import is_coroutine_function
+from openflagship.client.hooks import Hook, check_hook
 from openflagship.client.sending.sinks import EventSink
 from openflagship.client.snapshots.stores import SnapshotStore
 
@@ -18,6 +19,7 @@ BeforeSend: TypeAlias = Callable[[dict[str, Any]], dict[str, Any] | None]
 MOST_SECONDS: Final = 1_000_000_000
 _MAY_BE_ZERO: Final = frozenset({"start_wait_seconds", "poll_after_seconds", "close_wait_seconds", "healthy_seconds"})
 _COUNTS: Final = frozenset({"flush_count", "most_events", "most_bytes", "breaker_failures"})
+_SWITCHES: Final = ("is_offline", "is_streaming", "is_sending_events")
 _TEXTS: Final = frozenset({"stream_url", "snapshot_url", "proxy", "instance"})
 
 
@@ -40,7 +42,7 @@ class Options:
     start anew once a stream lasted `healthy_seconds`; `most_refused_seconds` limits those after 401, 403 and 404.
     """
 
-    stream_url: str | None = None
+    stream_url: str | None = field(default=None, repr=False)
     bootstrap: Mapping[str, Any] | str | PathLike[str] | None = field(default=None, repr=False)
     snapshot_path: str | PathLike[str] | None = None
     snapshot_url: str | None = field(default=None, repr=False)
@@ -90,25 +92,37 @@ class Options:
         self._check_code()
         for name in ("signing_secret", "hash_key"):
             secret = getattr(self, name)
-            if secret is not None and (not isinstance(secret, str) or not secret.strip()):
+            if secret is not None and not isinstance(secret, str):
+                raise ValueError(f"{name} must be text.")
+            if secret is not None and not secret.strip():
                 raise ValueError(f"{name} is empty: give a secret, or leave it out.")
         if self.most_backoff_seconds < self.first_backoff_seconds:
             raise ValueError("most_backoff_seconds must be at least first_backoff_seconds.")
 
     def _check_code(self) -> None:
-        """What is called later must be there to be called."""
+        """What is called later must be there to be called, and nobody would wait for a coroutine."""
         if self.before_send is not None and not callable(self.before_send):
             raise ValueError("before_send must be a function.")
+        if is_coroutine_function(self.before_send):
+            raise ValueError("before_send must be a plain function, not a coroutine function.")
         for name, methods in (("sink", ("send",)), ("store", ("load", "save"))):
             made = getattr(self, name)
             missing = [method for method in methods if made is not None and not callable(getattr(made, method, None))]
             if missing:
                 raise ValueError(f"{name} must be an object with the method {missing[0]!r}.")
+            waits = [method for method in methods if is_coroutine_function(getattr(made, method, None))]
+            if waits:
+                raise ValueError(f"{name}: {waits[0]!r} must be a plain method, not a coroutine function.")
         if not isinstance(self.hooks, (list, tuple)) or not all(isinstance(hook, Hook) for hook in self.hooks):
             raise ValueError("hooks must be a list of Hook objects.")
+        for hook in self.hooks:
+            check_hook(hook)
 
     def _settle_mode(self) -> None:
-        """Make the mode and its older spellings agree."""
+        """Make the mode and its older spellings agree. A text is no switch: "0" would be one that is on."""
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False.")  # noqa: TRY004 - as for all settings
         mode = self.mode
         if mode not in get_args(Mode):
             raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}.")

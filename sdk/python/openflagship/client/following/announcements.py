@@ -1,4 +1,4 @@
-"""Tells listeners what changed, off the follower's thread, and marks answers stale when it is time.
+"""Tells listeners what changed, off the follower's thread.
 
 A listener is foreign code. A slow one delays other listeners, and neither the next change nor an evaluation.
 """
@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
+from openflagship.client.callers_code import check_done
 from openflagship.client.transport.effects import Logic, Pause
 from openflagship.engine import CompiledEnvironment
 
@@ -22,6 +23,8 @@ ChangeListener: TypeAlias = Callable[[Keys, CompiledEnvironment], None]
 ConnectionListener: TypeAlias = Callable[[str], None]
 
 MOST_WAITING = 1_000
+# Whoever has news wakes the announcer.
+_LOOK_SECONDS = 3600.0
 
 
 class Announcer:
@@ -99,22 +102,21 @@ class Announcer:
                 for on_change in self._on_change:
                     _call(on_change, *news)
 
-    def run(self, check_staleness: Callable[[], float]) -> Logic[None]:
-        """Run until the driver stops it. `check_staleness` says after how many seconds to call it again."""
+    def run(self) -> Logic[None]:
+        """Run until the driver stops it."""
         while True:
-            seconds = check_staleness()
             self.deliver()
             if not self._waiting:
-                yield Pause(seconds)
+                yield Pause(_LOOK_SECONDS)
 
 
 def _nobody() -> None:
     """Nobody runs the announcer, such as before the client starts."""
 
 
-def _call(listener: Callable[..., None], *news: object) -> None:
+def _call(listener: Callable[..., object], *news: object) -> None:
     try:
-        listener(*news)
-    except Exception:
+        check_done(listener(*news))
+    except (Exception, SystemExit):
         # The listener is not our code; the others have to hear as well.
         log.exception("a listener to changes failed")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from openflagship.client.following.announcements import Announcer
+from openflagship.client.transport.effects import Logic, Pause
 from openflagship.client.transport.sse import MOST_DIGITS, ServerEvent
 from openflagship.engine import CompiledEnvironment, DecodeError
 from openflagship.stream_kinds import FLAG_KINDS, KILL_SWITCH, SEGMENT_KINDS, SNAPSHOT, STREAM_KINDS
@@ -245,6 +246,11 @@ class Configuration:
         self.check_staleness()
         left = self.seconds_to_stale
         return self._stale_after_seconds if left is None else left + 0.01
+
+    def watch(self) -> Logic[None]:
+        """Watch the clock until the driver stops this."""
+        while True:
+            yield Pause(self.watch_staleness())
 
     def _mark(self, is_stale: bool) -> bool:
         if self.environment.stale is is_stale:

@@ -17,25 +17,31 @@ from openflagship.client.transport.backoff import Backoff
 class OnDemand:
     """Of several threads that call at once, one refreshes. The others wait only where nothing is had yet."""
 
-    def __init__(self, fetch: Callable[[], bool], options: Options) -> None:
-        """`fetch` asks the server once, in the calling thread, and says whether that went well."""
+    def __init__(self, fetch: Callable[[float | None], bool], options: Options) -> None:
+        """`fetch` asks the server once, in the calling thread, for at most so many seconds, and says whether it did."""
         self._fetch = fetch
         self._limit_seconds = options.poll_seconds
         self._backoff = Backoff(options.first_backoff_seconds, options.most_backoff_seconds)
         self._not_before = 0.0
         self._refreshing = threading.Lock()
 
-    def refresh(self, configuration: Configuration, *, is_asked: bool = False) -> None:
+    def refresh(
+        self, configuration: Configuration, *, is_asked: bool = False, most_seconds: float | None = None
+    ) -> None:
         """Ask the server where the last question is older than the limit, or where that `is_asked`.
 
-        However old the server says that its own news is, it is asked no more often.
+        However old the server says that its own news is, it is asked no more often. `most_seconds` bounds the wait.
         """
         if is_asked or self._is_due():
-            is_mine = self._refreshing.acquire(blocking=is_asked or not configuration.is_had)
+            until = None if most_seconds is None else time.monotonic() + most_seconds
+            if is_asked or not configuration.is_had:
+                is_mine = self._refreshing.acquire(timeout=-1 if most_seconds is None else most_seconds)
+            else:
+                is_mine = self._refreshing.acquire(blocking=False)
             if is_mine:
                 try:
                     if is_asked or self._is_due():
-                        self._ask()
+                        self._ask(None if until is None else max(0.0, until - time.monotonic()))
                 finally:
                     self._refreshing.release()
         configuration.check_staleness()
@@ -44,8 +50,8 @@ class OnDemand:
     def _is_due(self) -> bool:
         return time.monotonic() >= self._not_before
 
-    def _ask(self) -> None:
-        if self._fetch():
+    def _ask(self, most_seconds: float | None) -> None:
+        if self._fetch(most_seconds):
             self._backoff.reset()
             self._not_before = time.monotonic() + self._limit_seconds
         else:

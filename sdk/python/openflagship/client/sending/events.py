@@ -81,7 +81,7 @@ class EventQueue:
         self._metrics: deque[tuple[str, int, str]] = deque()
         self._most_bytes = options.most_bytes
         self._bytes = 0
-        self._is_closed = False
+        self.is_closed = False
         self.seen: set[Mark] = set()
         # By the answer's `id()`: it belongs to a configuration and is shared by all evaluations that end alike.
         self._written: dict[int, _Written] = {}
@@ -99,7 +99,7 @@ class EventQueue:
 
     def end(self) -> None:
         """Take no more events: nobody sends them any longer."""
-        self._is_on, self._is_closed = False, True
+        self._is_on, self.is_closed = False, True
 
     def _has_room(self, waiting: int, size: int) -> bool:
         if waiting >= self._most_events or self._bytes + size > self._most_bytes:
@@ -114,7 +114,7 @@ class EventQueue:
     def expose(self, mark: Mark, answer: Answer) -> None:
         """Queue an exposure. Call it only for marks that are not in `seen`."""
         if not self._is_on:
-            if self._is_closed:
+            if self.is_closed:
                 self._refuse_late()
             return
         exposures = self._exposures
@@ -169,7 +169,7 @@ class EventQueue:
         if value is not None and not math.isfinite(value):
             raise ValueError("a conversion's value must be a finite number")
         if not self._is_on:
-            if self._is_closed:
+            if self.is_closed:
                 self._refuse_late()
             return
         rest: dict[str, Any] = {"metricKey" if is_metric else "eventName": name}

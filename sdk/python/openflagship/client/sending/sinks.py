@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from os import PathLike
+from os import SEEK_END, PathLike
 from pathlib import Path
 from typing import Any, Protocol
+
+from openflagship.client.callers_code import check_done
 
 
 class EventSink(Protocol):
@@ -28,7 +30,7 @@ class HttpSink:
     The server key is not sent there: whatever that address demands stands in `headers`.
     """
 
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def send(self, kind: str, events: Sequence[Mapping[str, Any]]) -> None:
@@ -44,10 +46,16 @@ class FileSink:
     def send(self, kind: str, events: Sequence[Mapping[str, Any]]) -> None:
         lines = [json.dumps({"kind": kind, "event": event}, separators=(",", ":")) for event in events]
         if not self.path.exists():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch(0o600)
         # One write in append mode: several processes may share the file.
-        with self.path.open("ab", buffering=0) as file:
-            file.write("".join(f"{line}\n" for line in lines).encode())
+        with self.path.open("ab+", buffering=0) as file:
+            left = memoryview("".join(f"{line}\n" for line in lines).encode())
+            if file.tell() and file.seek(-1, SEEK_END) >= 0 and file.read(1) != b"\n":
+                # A full disk took a part of the last line, whose event comes again.
+                file.write(b"\n")
+            while left:
+                left = left[file.write(left) :]
 
 
 class MemorySink:
@@ -67,7 +75,8 @@ class MemorySink:
 def delivered(sink: EventSink, kind: str, events: Sequence[str]) -> Exception | None:
     """Offer events, each as JSON, to a sink; what it raised, None where it took them."""
     try:
-        sink.send(kind, [json.loads(event) for event in events])
+        send: Callable[..., object] = sink.send
+        check_done(send(kind, [json.loads(event) for event in events]))
     except Exception as error:  # noqa: BLE001 - a sink may be foreign code; the batch is offered again
         return error
     return None

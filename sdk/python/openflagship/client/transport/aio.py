@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeAlias, cast
@@ -28,6 +29,7 @@ log = logging.getLogger("openflagship")
 _READ_BYTES = 262_144
 _AFTER_BUG_SECONDS = 5.0
 _CANCEL_AGAIN_SECONDS = 0.1
+_LOOK_SECONDS = 0.005
 _Pair: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -52,8 +54,10 @@ class AsyncDriver:
         self._open: set[_Pair] = set()
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    def start(self, ended: Callable[[], object] = lambda: None) -> None:
+        """`ended` is called on the loop, once the logic has ended or the loop has cancelled it."""
         self._task = self._loop.create_task(self._run(), name=self._name)
+        self._task.add_done_callback(lambda _: ended())
 
     def wake(self) -> None:
         # The loop may be closed by now; then there is nobody to wake.
@@ -61,19 +65,36 @@ class AsyncDriver:
             self._loop.call_soon_threadsafe(self._woken.set)
 
     async def stop(self) -> None:
-        """Stop the logic at its present step."""
+        """Stop the logic at its present step. On another loop than its own it is told to stop, and not waited for."""
+        if self._task is not None and self._loop is not asyncio.get_running_loop():
+            self.cancel()
+            return
         # Again and again: before Python 3.12 `wait_for` swallows a cancellation that comes as its awaitable is done.
         while self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task], timeout=_CANCEL_AGAIN_SECONDS)
 
-    async def join(self, seconds: float) -> None:
+    def cancel(self) -> None:
+        """Tell the logic to stop, from any thread and any loop."""
         if self._task is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._task.cancel)
+
+    async def join(self, seconds: float) -> None:
+        if self._task is None:
+            return
+        if self._loop is asyncio.get_running_loop():
             await asyncio.wait([self._task], timeout=max(0.0, seconds))
+            return
+        until = time.monotonic() + seconds
+        # Looks rather than waits: the other loop may be closed at any moment.
+        while self.is_alive and time.monotonic() < until:  # noqa: ASYNC110 - see above
+            await asyncio.sleep(_LOOK_SECONDS)
 
     @property
     def is_alive(self) -> bool:
-        return self._task is not None and not self._task.done() and not self._loop.is_closed()
+        """Whether it runs: a loop that was stopped takes no step until it is run again."""
+        return self._task is not None and not self._task.done() and self._loop.is_running()
 
     def abandon(self) -> None:
         """Call it in the child after a fork. The loop and its open connections belong to the parent."""
@@ -85,7 +106,8 @@ class AsyncDriver:
             logic = self._make_logic()
             try:
                 await self.drive(logic)
-            except Exception:
+            except (Exception, SystemExit):
+                # A sink or a listener may call `sys.exit`, which would end the program's loop.
                 log.exception("a bug in openflagship; it goes on in %.0f s", _AFTER_BUG_SECONDS)
             else:
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import socket
 import ssl
@@ -35,12 +36,18 @@ _AFTER_BUG_SECONDS = 5.0
 _LEAST_SECONDS = 0.001
 
 
-def perform(logic: Logic[Answered], tls: ssl.SSLContext | None = None) -> Answered:
-    """Run one logic to its end, in the calling thread, and return its result. Raises OSError."""
-    driver = ThreadDriver("openflagship-request", lambda: logic, tls)
+def perform(logic: Logic[Answered], tls: ssl.SSLContext | None = None, most_seconds: float | None = None) -> Answered:
+    """Run one logic to its end, in the calling thread, and return its result.
+
+    Raises OSError, and TimeoutError once `most_seconds` have passed: then the logic ends at its present step.
+    """
+    driver = ThreadDriver("openflagship-request", lambda: logic, tls, most_seconds)
     try:
         return driver.drive(logic)
+    except StoppedError:
+        raise TimeoutError("timed out") from None
     finally:
+        logic.close()
         driver.close_all()
 
 
@@ -51,8 +58,15 @@ class StoppedError(Exception):
 class ThreadDriver:
     """One logic, one thread, and its few open connections. Signal handlers may call `wake` too."""
 
-    def __init__(self, name: str, make_logic: Callable[[], Logic[Any]], tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        make_logic: Callable[[], Logic[Any]],
+        tls: ssl.SSLContext | None,
+        most_seconds: float | None = None,
+    ) -> None:
         self._make_logic = make_logic
+        self._until = math.inf if most_seconds is None else time.monotonic() + most_seconds
         self._tls = tls
         # A SimpleQueue and no Event: its put() is reentrant, so that a signal handler may evaluate flags too.
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -116,7 +130,7 @@ class ThreadDriver:
         """Do what the logic asks until it ends; return its result. Raises what the logic raises, and StoppedError."""
         result: Any = None
         failure: OSError | None = None
-        while not self._is_stopping:
+        while not self._is_stopping and (self._until == math.inf or time.monotonic() < self._until):
             try:
                 effect = logic.send(result) if failure is None else logic.throw(failure)
             except StopIteration as end:
@@ -130,29 +144,36 @@ class ThreadDriver:
 
     def _do(self, effect: Effect) -> Any:
         if isinstance(effect, Read):
-            effect.handle.settimeout(max(_LEAST_SECONDS, effect.timeout_seconds))
+            effect.handle.settimeout(self._within(effect.timeout_seconds))
             return effect.handle.recv(_READ_BYTES)
         if isinstance(effect, Pause):
-            return self._pause(effect.seconds)
+            return self._pause(min(effect.seconds, self._left))
         if isinstance(effect, Connect):
             return self._connect(effect)
         if isinstance(effect, Write):
-            effect.handle.settimeout(effect.timeout_seconds)
+            effect.handle.settimeout(self._within(effect.timeout_seconds))
             return effect.handle.sendall(effect.data)
         if isinstance(effect, Turn):
             return None
         if isinstance(effect, Call):
             return effect.function()
         if isinstance(effect, Secure):
-            effect.handle.settimeout(effect.timeout_seconds)
+            effect.handle.settimeout(self._within(effect.timeout_seconds))
             return self._secure(effect.handle, effect.host)
         if not isinstance(effect, Close):
             raise TypeError(f"there is no effect {effect!r}")
         return self._close(effect.handle)
 
+    @property
+    def _left(self) -> float:
+        return self._until if self._until == math.inf else self._until - time.monotonic()
+
+    def _within(self, seconds: float) -> float:
+        return max(_LEAST_SECONDS, min(seconds, self._left))
+
     def _connect(self, effect: Connect) -> socket.socket:
         endpoint = effect.endpoint
-        until = time.monotonic() + effect.timeout_seconds
+        until = time.monotonic() + self._within(effect.timeout_seconds)
         plain = self._connected(endpoint, until)
         # A peer that vanishes without a word is found out by the read timeout; this spares the NAT's patience too.
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
