@@ -29,9 +29,13 @@ def problem(response):
 
 @pytest.fixture(autouse=True)
 def now(monkeypatch):
-    """The buckets' clock, which stands still until a test moves it: no bucket fills while a slow machine thinks."""
+    """The buckets' clock, which stands still until a test moves it: no bucket fills while a slow machine thinks.
+
+    The clock of what processes count together stands still as well: no minute ends between a count and a look.
+    """
     seconds = [1000.0]
     monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    monkeypatch.setattr(shared_limits, "time", SimpleNamespace(time=lambda: 60_000_000.0))
     return seconds
 
 
@@ -136,7 +140,6 @@ def test_limit__of_two_processes__is_one(monkeypatch):
 def test_count__redis_fails__is_made_up_for_unless_it_may_have_been_added(monkeypatch, error, counted):
     buckets, shared, caller = Buckets(), SharedLimits(), f"key-{uuid4()}"
     monkeypatch.setattr(shared_limits, "BUCKETS", buckets)
-    monkeypatch.setattr(shared_limits, "time", SimpleNamespace(time=lambda: 60_000_000.0))
     for _ in range(3):
         buckets.take(caller, 60)
     with monkeypatch.context() as patched:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sdk.conformance.answers import Asked, Call, reset, status
 from sdk.conformance.documents import off
-from sdk.conformance.endpoints import SNAPSHOT, STREAM
+from sdk.conformance.endpoints import SNAPSHOT, STREAM, Endpoints
 from sdk.conformance.registry import Run, case, equal, expect
 
 
@@ -62,6 +62,13 @@ def back_to_normal(run: Run) -> None:
     run.until(lambda: len(server.of(SNAPSHOT)) >= 9, "it is polled on")
     pauses = server.pauses(SNAPSHOT)
     expect(pauses[3] > 0.15 and pauses[4] > 0.3, f"the pauses do not grow: {pauses}")
+    # The least of three: a busy machine may hold one up.
+    pause = min(_pause_after_failure(run, server) for _ in range(3))
+    expect(pause < pauses[4], f"a failure after good polls is not the first again: {pause} after {pauses}")
+
+
+def _pause_after_failure(run: Run, server: Endpoints) -> float:
+    """Refuse one poll, and wait for three good ones."""
     failed: list[Asked] = []
     refuse = status(500)
 
@@ -69,11 +76,13 @@ def back_to_normal(run: Run) -> None:
         failed.append(call.asked)
         refuse(call)
 
+    def after() -> list[Asked]:
+        return [one for one in server.of(SNAPSHOT) if failed and one.at > failed[0].at]
+
     server.scripts[SNAPSHOT].append(answer)
-    run.until(lambda: failed and server.of(SNAPSHOT)[-1].at > failed[0].at, "it is polled on after one more failure")
-    again = next(one for one in server.of(SNAPSHOT) if one.at > failed[0].at)
-    pause = again.at - (failed[0].ended_at or again.at)
-    expect(pause < pauses[4], f"a failure after good polls is not the first again: {pause} after {pauses}")
+    run.until(lambda: len(after()) >= 3, "it is polled on after one more failure")
+    again = after()[0]
+    return again.at - (failed[0].ended_at or again.at)
 
 
 @case("poll", "a broken connection between two polls costs one poll", is_for_pages=True)

@@ -126,13 +126,20 @@ def anew(run: Run) -> None:
     server.scripts[STREAM].extend([brief_stream()] * 5)
     client = run.client(server, mostBackoffSeconds=2.0, healthySeconds=0.3)
     run.until(lambda: len(server.of(STREAM)) == 6 and client.status()["connection"] == "streaming", "a stream lasts")
+    for _ in range(3):
+        _end_after_a_while(run, server)
+    _, _, _, _, grown, *again = server.pauses(STREAM)
+    expect(grown > 0.35, f"the pauses did not grow: {server.pauses(STREAM)}")
+    # The least of three: a busy machine may hold one up.
+    expect(min(again) < grown, f"the pauses did not start anew: {server.pauses(STREAM)}")
+    _comes_back(run, server, client)
+
+
+def _end_after_a_while(run: Run, server: Endpoints) -> None:
+    asked = len(server.of(STREAM))
     time.sleep(0.6)
     server.end_streams()
-    run.until(lambda: len(server.of(STREAM)) == 7, "the stream is asked for again")
-    grown, again = server.pauses(STREAM)[4:6]
-    expect(grown > 0.35, f"the pauses did not grow: {server.pauses(STREAM)}")
-    expect(again < grown, f"the pauses did not start anew: {server.pauses(STREAM)}")
-    _comes_back(run, server, client)
+    run.until(lambda: len(server.of(STREAM)) > asked, "the stream is asked for again")
 
 
 @case("retry", "a refused key is asked with again after long pauses, for as long as it takes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from sdk.conformance.answers import brief_stream
+from sdk.conformance.answers import status
 from sdk.conformance.documents import SERVER_KEY, flag, off, sse
 from sdk.conformance.endpoints import SNAPSHOT, STREAM
 from sdk.conformance.registry import Run, case, equal, expect
@@ -99,7 +99,7 @@ def catch_up(run: Run) -> None:
     client = run.following(server)
     server.change(flag("second"))
     run.until(lambda: client.version == 2, "the first change is applied")
-    server.always[STREAM] = brief_stream()
+    server.always[STREAM] = status(503)
     server.end_streams()
     run.until(lambda: not server.streams, "the stream has ended")
     server.change(off())

@@ -78,8 +78,7 @@ def test_server__refuses__is_said_and_left_behind_once_it_answers(
 ) -> None:
     platform.fail = {"/api/snapshot": status, "/api/stream": status, "/api/events/exposure": 503}
     client = connect(start_wait_seconds=0)
-    eventually(lambda: str(status) in (client.status().error or ""))
-    assert client.status().connection == connection
+    eventually(lambda: (said := client.status()).connection == connection and str(status) in (said.error or ""))
     assert client.variation("asked", "user-1", "default") == "default"
     platform.fail = {}
 
