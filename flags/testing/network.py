@@ -3,11 +3,13 @@
 Needs root, and iproute2.
 """
 
+import os
 import random
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,26 +44,85 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
+# Places that were made before this process began, as `name,ours,host` and spaces between.
+_MADE_BEFORE = "FLAGSHIP_TEST_PLACES"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A namespace with a link into it: our end's address, and the one inside."""
+
+    name: str
+    ours: str
+    host: str
+
+
+def new_place() -> Place:
+    """Names for one that is to be made."""
+    subnet = f"10.{random.randint(64, 250)}.{random.randint(0, 255)}"
+    last = 4 * random.randint(0, 62)
+    return Place(f"fs{random.randrange(16**8):08x}", f"{subnet}.{last + 1}", f"{subnet}.{last + 2}")
+
+
+@contextmanager
+def made(place: Place) -> Iterator[None]:
+    name = place.name
+    with ExitStack() as stack:
+        _ip("netns", "add", name)
+        stack.callback(_ip, "netns", "del", name)
+        _ip("link", "add", name, "type", "veth", "peer", "name", "inside", "netns", name)
+        _ip("addr", "add", f"{place.ours}/30", "dev", name)
+        _ip("link", "set", name, "up")
+        _ip("-n", name, "addr", "add", f"{place.host}/30", "dev", "inside")
+        _ip("-n", name, "link", "set", "inside", "up")
+        yield
+
+
+@contextmanager
+def made_before(count: int) -> Iterator[None]:
+    """Make so many places for the processes that are started within: while a browser runs, no link may come or go.
+
+    Chromium breaks off what is just connecting when one does (ERR_NETWORK_CHANGED).
+    """
+    with ExitStack() as stack:
+        places = [new_place() for _ in range(count)]
+        for place in places:
+            stack.enter_context(made(place))
+        os.environ[_MADE_BEFORE] = " ".join(f"{one.name},{one.ours},{one.host}" for one in places)
+        stack.callback(os.environ.pop, _MADE_BEFORE)
+        yield
+
+
+# Of those that were made before, the ones that a host of this process has.
+_taken: set[Place] = set()
+
+
+def _free_place() -> Place | None:
+    for text in os.environ.get(_MADE_BEFORE, "").split():
+        place = Place(*text.split(","))
+        if place not in _taken:
+            _taken.add(place)
+            return place
+    return None
+
+
 class VanishingHost:
     """A host of its own before servers that listen on sockets: `ports` maps a port to the path of a socket."""
 
     def __init__(self, ports: dict[int, Path]) -> None:
         self._ports = ports
-        self._name = f"fs{random.randrange(16**8):08x}"
-        subnet = f"10.{random.randint(64, 250)}.{random.randint(0, 255)}"
-        last = 4 * random.randint(0, 62)
-        self._ours, self.host = f"{subnet}.{last + 1}", f"{subnet}.{last + 2}"
+        found = _free_place()
+        self._place = found or new_place()
+        self._is_made = found is not None
+        self._name, self._ours, self.host = self._place.name, self._place.ours, self._place.host
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as starting:
-            _ip("netns", "add", self._name)
-            starting.callback(_ip, "netns", "del", self._name)
-            _ip("link", "add", self._name, "type", "veth", "peer", "name", "inside", "netns", self._name)
-            _ip("addr", "add", f"{self._ours}/30", "dev", self._name)
-            _ip("link", "set", self._name, "up")
-            _ip("-n", self._name, "addr", "add", f"{self.host}/30", "dev", "inside")
-            _ip("-n", self._name, "link", "set", "inside", "up")
+            if self._is_made:
+                starting.callback(_taken.discard, self._place)
+            else:
+                starting.enter_context(made(self._place))
             arguments = [self.host, *(f"{port}={path}" for port, path in self._ports.items())]
             relay = subprocess.Popen(
                 ["ip", "netns", "exec", self._name, sys.executable, "-c", _RELAY, *arguments], stdout=subprocess.PIPE

@@ -11,7 +11,8 @@ from flags.testing.cluster import Cluster
 from flags.testing.network import VanishingHost, vanished
 from flags.testing.streams import eventually
 
-pytestmark = [pytest.mark.processes, pytest.mark.namespaces]
+# Of one worker: the places for these hosts are made once.
+pytestmark = [pytest.mark.processes, pytest.mark.namespaces, pytest.mark.xdist_group("vanishing")]
 
 CUT_SECONDS = float(os.environ.get("FLAGSHIP_TEST_CUT_SECONDS", "15"))
 # Left to itself, TCP notices after minutes. An idle machine needs a few seconds; a loaded one has room here.

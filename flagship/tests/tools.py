@@ -12,10 +12,12 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import ExitStack
 from functools import cache
 
 import pytest
 
+from flags.testing.network import made_before
 from sdk.conformance import chromium, javascript
 
 TOOLS = {
@@ -26,6 +28,8 @@ TOOLS = {
     "alertmanager": "Alertmanager",
 }
 NAMESPACES = "network namespaces"
+# As many as one test file has hosts that vanish; those files are of one worker.
+_PLACES = 3
 MAVEN = "Maven with Java 17 or newer"
 _ALERTMANAGERS = ("prometheus-alertmanager", "alertmanager")
 
@@ -69,6 +73,10 @@ def pytest_configure(config: pytest.Config) -> None:
     is_worker = hasattr(config, "workerinput")
     if missing() and os.environ.get("CI") == "true" and not is_worker:
         raise pytest.UsageError(f"CI has to run every test, but {' and '.join(missing().values())} cannot be found.")
+    if not is_worker and getattr(config.option, "numprocesses", None) and can_make_namespaces():
+        places = ExitStack()
+        places.enter_context(made_before(_PLACES))
+        config.add_cleanup(places.close)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
