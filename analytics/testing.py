@@ -8,6 +8,7 @@ from pytest_django import Settings
 
 from analytics.event_records import Batch, unpack
 from analytics.pipeline.brokers import broker
+from analytics.pipeline.brokers import redis as redis_broker
 from analytics.stores import store
 from analytics.stores.clickhouse.store import ClickHouseStore
 from analytics.stores.protocols import EventStore
@@ -28,6 +29,14 @@ def empty_stream() -> None:
         *broker().take("tests", limit=1000, wait_seconds=0.01),
     ]:
         broker().done(found)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_with_redis() -> Iterator[None]:
+    """On a busy machine Redis may answer late: a batch would go another way, or twice, which tests of others count."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redis_broker, "_IMPATIENT_SECONDS", 60)
+        yield
 
 
 @pytest.fixture(scope="session")

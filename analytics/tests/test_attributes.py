@@ -103,7 +103,7 @@ def test_buffer__context_with_attributes__sends_the_named_ones(
 ) -> None:
     for sent in (SENT, {}, {"email": "a@example.com"}, None):
         _add(exposures, sent)
-    assert exposures.flush()
+    assert exposures.flush(timeout=90)
     assert _kept(published) == ['{"country":"DE","plan":"pro"}', None, None, None]
 
 

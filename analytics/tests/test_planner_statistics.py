@@ -130,7 +130,7 @@ def test_time_limit__query_that_takes_longer__is_stopped_and_leaves_no_limit_beh
         connection.cursor() as cursor,
     ):
         cursor.execute("SELECT pg_sleep(30)")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25
     with connection.cursor() as cursor:
         cursor.execute("SHOW statement_timeout")
         assert cursor.fetchone() == ("0",)

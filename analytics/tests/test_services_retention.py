@@ -1,7 +1,7 @@
 """Retention: raw events go by partition or by environment, what was counted from them stays."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from django.core.management import call_command
@@ -102,7 +102,13 @@ def test_environment__that_keeps_more__holds_everybodys_partitions_but_not_their
 
 def test_ids_that_are_no_uuid7__go_by_when_they_happened(environment: Environment) -> None:
     for days in (120, 1):
-        old = exposure(environment.pk, f"user-{days}", "control", _at(days), evaluation_id=uuid4())
+        old = exposure(
+            environment.pk,
+            f"user-{days}",
+            "control",
+            _at(days),
+            evaluation_id=UUID(f"e677d220-0000-4000-8000-{days:012}"),
+        )
         store_events(Batch([old]))
     apply_retention(actor=ACTOR)
     assert _kept(environment) == {"user-1"}

@@ -69,7 +69,11 @@ def test_partition__uuid7__is_its_weeks(environment: Environment) -> None:
 
 @pytest.mark.parametrize(
     "event_id",
-    [uuid4(), UUID("00000000-0000-7000-8000-000000000000"), UUID("ffffffff-ffff-7fff-bfff-ffffffffffff")],
+    [
+        UUID("e677d220-0000-4000-8000-000000000000"),
+        UUID("00000000-0000-7000-8000-000000000000"),
+        UUID("ffffffff-ffff-7fff-bfff-ffffffffffff"),
+    ],
     ids=["version 4", "1970", "far future"],
 )
 def test_partition__id_of_no_covered_week__is_the_default(environment: Environment, event_id: UUID) -> None:

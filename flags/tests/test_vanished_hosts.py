@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.processes, pytest.mark.namespaces, pytest.mark.xdist_g
 
 CUT_SECONDS = float(os.environ.get("FLAGSHIP_TEST_CUT_SECONDS", "15"))
 # Left to itself, TCP notices after minutes. An idle machine needs a few seconds; a loaded one has room here.
-KILL_SECONDS = float(os.environ.get("FLAGSHIP_TEST_KILL_SECONDS", "30"))
-FAILOVER_SECONDS = 20
+KILL_SECONDS = float(os.environ.get("FLAGSHIP_TEST_KILL_SECONDS", "90"))
+FAILOVER_SECONDS = 90
 
 
 @pytest.fixture(scope="module")

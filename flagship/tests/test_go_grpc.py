@@ -23,6 +23,8 @@ def client(transactional_db, environment, make_flag, key):
     try:
         with Served() as served:
             options = {"grpc": f"127.0.0.1:{served.port}", "startWaitSeconds": 90, "connectSeconds": 60}
+            # An exposure of the next window would be one more.
+            options["flushSeconds"] = 3600
             made = Client(service, "http://127.0.0.1:9", secret, options)
             yield made
             made.forget()

@@ -98,9 +98,9 @@ _broken("the stream is refused with any other status", STREAM, *_others, mostBac
 )
 def silent_stream(run: Run) -> None:
     server = run.server()
-    client = run.following(server, silenceSeconds=2.0)
+    client = run.following(server, silenceSeconds=5.0)
     for _ in range(10):
-        time.sleep(0.25)
+        time.sleep(0.6)
         server.say(keep_alive())
     equal(len(server.of(STREAM)), 1, "streams while keep-alives come")
     run.until(lambda: len(server.of(STREAM)) == 2, "the silent stream is given up")
