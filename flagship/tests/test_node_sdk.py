@@ -73,6 +73,8 @@ def test_generated_accessors__in_strict_typescript__take_either_sdk(packed: Path
         }
         for kind, (off, on) in variants.items()
     }
+    # Names that two flags share, and those that every object has.
+    documents |= dict.fromkeys(("a-b", "a.b", "to-string", "value.of", "then", "client"), documents["boolean"])
     (packed / "flags.ts").write_text(generate("ts", documents))
     (packed / "service.ts").write_text(
         'import { FlagShip } from "./node/dist/esm/index.js";\n'

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 from openflagship.client import Context, FileStore, FlagShip
 from openflagship.engine import CompiledEnvironment
-from openflagship.generate import LANGUAGES, GenerateError, generate
+from openflagship.generate import LANGUAGES, GenerateError, MalformedFlagsError, generate
 from openflagship.management import CommandError, Server, say
 from openflagship.references import command as references
 
@@ -243,6 +243,8 @@ def _generate(given: argparse.Namespace) -> None:
             say(text.removesuffix("\n"))
         else:
             given.out.write_text(text, encoding="utf-8")
+    except MalformedFlagsError as error:
+        raise CommandError(f"{given.snapshot or given.url}: {error}") from error
     except (GenerateError, OSError, UnicodeError) as error:
         raise CommandError(str(error)) from error
 

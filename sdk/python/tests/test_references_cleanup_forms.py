@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from openflagship.accessors import possible_names
 from openflagship.references.cleanup import javascript, python
 from openflagship.references.cleanup.flags import Target
 
@@ -54,6 +55,7 @@ PYTHON = [
     ),
     ("keyword", "if c.is_enabled(key='new-checkout'):\n    a()\n", "a()\n", ""),
     ("accessor", "if my_flags.new_checkout(u):\n    a()\n", "a()\n", ""),
+    ("marked-accessor", f"if flags.{possible_names('py', KEY)[1]}(u):\n    a()\n", "a()\n", ""),
     (
         "method-of-that-name",
         f"def f(self):\n    if {F}:\n        return self.new_checkout(cart)\n    return 2\n",
@@ -158,6 +160,7 @@ JAVASCRIPT = [
         "this.flags!.get().newCheckout(cart);\n",
     ),
     ("accessor", "if (this.flags()!.newCheckout(u)) w();\n", "w();\n", ""),
+    ("marked-accessor", f"if (flags.{possible_names('ts', KEY)[1]}(u)) w();\n", "w();\n", ""),
     (
         "operator-before-the-line",
         f"x =\n  isStaff ||\n  {G}\n  ? a : b;\n",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openflagship.accessors import names_for
 from openflagship.cli import main
 from openflagship.references.files import files
 from openflagship.references.matching import Matcher
@@ -75,6 +76,15 @@ def test_names__by_language_and_alias__count_on_whole_words(
         # Both forms of a single word are the word itself.
         expected = {**expected, "beta": found["beta"]}
     assert found == expected
+
+
+@pytest.mark.parametrize(("suffix", "language"), [(".py", "py"), (".ts", "ts"), (".go", "go")])
+def test_names__that_flags_share__count_for_the_flag_of_the_mark(suffix: str, language: str) -> None:
+    keys = ["new-checkout", "new.checkout"]
+    matcher = Matcher(name for key in keys for name in names_of(key))
+    text = "".join(f"flags.{name}(user)\n" for name in names_for(language, keys).values())
+
+    assert [(hit.key, hit.line) for hit in matcher.hits(text.encode(), suffix)] == [(keys[0], 1), (keys[1], 2)]
 
 
 def test_scan__left_out_files__are_counted_by_reason(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:

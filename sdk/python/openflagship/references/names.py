@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from openflagship.generate import accessor_of, words_of
+from openflagship.accessors import possible_names, words_of
 
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _FORM = re.compile(r"\{([^{}]*)\}")
@@ -80,7 +80,8 @@ def names_of(key: str, templates: Iterable[str] = ()) -> Iterator[Name]:
     yield Name(key, key, Kind.QUOTED if is_word else Kind.KEY)
     for language, suffixes in _ACCESSOR_FILES.items():
         is_plain = len(words_of(key)) == 1
-        yield Name(key, accessor_of(language, key), Kind.WORD_ACCESSOR if is_plain else Kind.ACCESSOR, suffixes)
+        for name in possible_names(language, key):
+            yield Name(key, name, Kind.WORD_ACCESSOR if is_plain else Kind.ACCESSOR, suffixes)
     words = [part.lower() for word in words_of(key) for part in _HUMP.findall(word) or [word]]
     for template in templates:
         text = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from openflagship.generate import accessor_of, words_of
+from openflagship.accessors import possible_names, words_of
 
 # A name that nobody's code has. It becomes the value where nothing around it could be folded.
 KEPT: Final = "openflagship_kept_value__"
@@ -41,8 +41,8 @@ class Target:
         """Whether its accessor is a single word, which other things may be called too."""
         return len(words_of(self.key)) == 1
 
-    def accessor(self, language: str) -> str:
-        return accessor_of(language, self.key)
+    def accessors(self, language: str) -> tuple[str, ...]:
+        return possible_names(language, self.key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,8 @@ def _asked(tokens: Tokens, target: Target) -> Iterator[tuple[int, int]]:
 
 def _asks(tokens: Tokens, index: int, target: Target) -> bool:
     name = tokens.all[index].text
-    if name == target.accessor("ts") and tokens.at(index - 1) in {".", "?."} and is_of_flags(_receiver(tokens, index)):
+    is_called_on_one = tokens.at(index - 1) in {".", "?."}
+    if is_called_on_one and name in target.accessors("ts") and is_of_flags(_receiver(tokens, index)):
         return True
     if name not in JAVASCRIPT_CALLS | target.calls:
         return False
@@ -103,7 +104,8 @@ def _left(text: str, target: Target) -> Iterator[ByHand]:
     key = re.compile(rf"[\"'`]{re.escape(target.key)}[\"'`]")
     names = sorted(target.constants | target.doubtful)
     constants = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names) or r"(?!)")
-    accessor = re.compile(r"(?!)" if target.is_plain_word else rf"\.\s*{re.escape(target.accessor('ts'))}\s*\(")
+    accessors = () if target.is_plain_word else target.accessors("ts")
+    accessor = re.compile(rf"\.\s*({'|'.join(map(re.escape, accessors))})\s*\(" if accessors else r"(?!)")
     for number, line in enumerate(text.split("\n"), start=1):
         if key.search(line):
             is_constant = constants.search(line) is not None
@@ -113,5 +115,5 @@ def _left(text: str, target: Target) -> Iterator[ByHand]:
             yield ByHand(number, why)
         elif constants.search(line):
             yield ByHand(number, "a constant for the key is used in another way, or imported")
-        elif accessor.search(line):
-            yield ByHand(number, f"{target.accessor('ts')} is called on what may be another thing than the flags")
+        elif (called := accessor.search(line)) is not None:
+            yield ByHand(number, f"{called[1]} is called on what may be another thing than the flags")

@@ -71,7 +71,7 @@ def _asks(call: ast.Call, target: Target) -> bool:
 def _accessor(node: ast.AST, target: Target) -> ast.Attribute | None:
     """The method that a call is of, if it has the name of the flag's accessor."""
     method = node.func if isinstance(node, ast.Call) else None
-    return method if isinstance(method, ast.Attribute) and method.attr == target.accessor("py") else None
+    return method if isinstance(method, ast.Attribute) and method.attr in target.accessors("py") else None
 
 
 def _last_name(node: ast.expr) -> str:
