@@ -65,3 +65,14 @@ def test_snippet__as_it_stands__runs(
     code = code.replace("/var/lib/shop/", f"{tmp_path}/")
 
     exec(compile(code, str(page), "exec"), {"__name__": "snippet"})
+
+
+def test_installing__as_pages_and_messages_say__takes_no_index_where_nobody_published_it() -> None:
+    root = GUIDES.parents[1]
+    texts = ("docs/**/*.md", "sdk/python/**/*.md", "sdk/python/openflagship/**/*.py")
+    places = [path for pattern in texts for path in root.glob(pattern)]
+    places += [path for path in root.glob("deploy/**/*") if path.is_file()]
+    asked = re.compile(r"pip3? install[^\n]*[\s'\"{-]openflagship\b")
+    found = [str(path.relative_to(root)) for path in places if asked.search(path.read_text("utf-8", "replace"))]
+
+    assert found == []

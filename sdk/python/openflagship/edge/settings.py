@@ -192,7 +192,7 @@ def _redis_stores(url: str) -> Callable[[str], SnapshotStore]:
         import redis  # noqa: PLC0415 - only where it is asked for
     except ImportError as error:
         raise ValueError(
-            'FLAGSHIP_EDGE_REDIS_URL needs the package redis: pip install "openflagship[redis]".'
+            "FLAGSHIP_EDGE_REDIS_URL needs the package redis: pip install './sdk/python[redis]' in a checkout."
         ) from error
     try:
         client = redis.Redis.from_url(url, socket_timeout=5.0, socket_connect_timeout=5.0)

@@ -72,7 +72,9 @@ def _spec_of(lines: list[str]) -> Any:
     try:
         from pathspec import GitIgnoreSpec  # noqa: PLC0415 - an extra, and only repositories with such files need it
     except ImportError as error:
-        raise CommandError("files with ignore rules need a package: pip install 'openflagship[refs]'") from error
+        raise CommandError(
+            "files with ignore rules need the package pathspec: pip install './sdk/python[refs]' in a checkout"
+        ) from error
     return GitIgnoreSpec.from_lines(lines)
 
 
