@@ -8,7 +8,7 @@ from pathlib import Path
 
 from openflagship.engine import CompiledEnvironment, Context
 
-from sdk.conformance.cases.generated import context, environment
+from sdk.conformance.cases.generated import REASONS, context, environment
 
 _CONTEXTS = 30
 
@@ -19,7 +19,7 @@ def write_pairs(path: Path, least: int, *, seed: int) -> int:
     One JSON document a line: `{snapshot, asked: [{key, userId, attributes, answer, unit}]}`.
     """
     source = random.Random(seed)
-    lines, count = [], 0
+    lines, count, reasons = [], 0, set()
     while count < least:
         snapshot = environment(source)
         engine = CompiledEnvironment.from_document(snapshot)
@@ -29,9 +29,12 @@ def write_pairs(path: Path, least: int, *, seed: int) -> int:
             given = Context(user_id, attributes)
             for key in snapshot["flags"]:
                 answer = engine.evaluate(key, given).to_dict()
+                reasons.add(answer["reason"])
                 question = {"key": key, "userId": user_id, "attributes": attributes}
                 asked.append({**question, "answer": answer, "unit": engine.unit(key, given)})
         count += len(asked)
         lines.append(json.dumps({"snapshot": snapshot, "asked": asked}))
+    # A step that never occurs would not be compared.
+    assert reasons == REASONS
     path.write_text("\n".join(lines))
     return count

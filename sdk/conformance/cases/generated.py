@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,19 @@ _SEGMENTS = ("staff", "testers")
 _ATTRIBUTES = ("country", "plan", "age", "version", "since", "tags", "deviceId")
 _TEXTS = ("", "DE", "pro", "1.2.0", "1.10", "v2", "2026-01-01T00:00:00Z", "u1", "ünï")
 _NUMBERS = (0, 1, 1.5, -3, 2**53, 1_767_225_600_000)
-_VARIANTS = ("a", "b", "c")
+# By type, the values of the variants; a boolean flag has two.
+_VALUES: dict[str, tuple[Any, ...]] = {
+    "boolean": (False, True),
+    "string": ("", "value b", "ünïcødé 😀"),
+    "number": (0, -2.5, 2**53),
+    "json": ({"rows": [1, {"a": None}], "ü": 0.5}, [], "text"),
+}
+TYPES = frozenset(_VALUES)
+# All steps that an evaluation can end at. The documents here reach every one.
+REASONS = frozenset({
+    "KILL_SWITCH", "DISABLED", "PREREQUISITE_FAILED", "TARGET_MATCH", "RULE_MATCH", "EXPERIMENT", "ROLLOUT", "DEFAULT",
+})  # fmt: skip
+_LAYERS = ({"key": None, "salt": "layer:own"}, {"key": "checkout", "salt": "layer:checkout"})
 _USERS = (None, "", "u1", "u2", "u3", "ünïcødé", " spaced ")
 
 
@@ -53,37 +66,59 @@ def _tree(source: random.Random, depth: int = 2) -> dict[str, Any]:
     return {"not": _tree(source, depth - 1)} if kind == "not" else {kind: inner}
 
 
-def _allocation(source: random.Random) -> list[list[Any]]:
+def _allocation(source: random.Random, variants: Sequence[str]) -> list[list[Any]]:
     edges = sorted(source.sample(range(10_001), 6))
-    return [[start, end, source.choice(_VARIANTS)] for start, end in pairwise(edges) if source.random() < 0.8]
+    return [[start, end, source.choice(variants)] for start, end in pairwise(edges) if source.random() < 0.8]
+
+
+def _experiment(source: random.Random, key: str, variants: Sequence[str]) -> dict[str, Any]:
+    """With a split of its own or without, and at a place among the rules or after them."""
+    start = source.randrange(9_000)
+    return {
+        "id": f"{key}-test",
+        "status": source.choice(("running", "running", "paused")),
+        "layer": source.choice(_LAYERS),
+        "ranges": [[start, source.randint(start + 1, 10_000)]],
+        "controlVariant": source.choice(variants),
+        "audience": _tree(source) if source.random() < 0.4 else None,
+        "allocation": _allocation(source, variants) if source.random() < 0.5 else None,
+        "priority": source.choice((None, 5, 15, 25, 35)),
+    }
 
 
 def _flag(source: random.Random, key: str) -> dict[str, Any]:
+    kind = source.choice(tuple(_VALUES))
+    values = dict(zip("abc", source.sample(_VALUES[kind], len(_VALUES[kind])), strict=False))
+    variants = tuple(values)
     rules = []
     for number in range(source.randint(0, 3)):
-        rule: dict[str, Any] = {"id": f"r{number}", "priority": 10 - number}
+        rule: dict[str, Any] = {"id": f"r{number}", "priority": 30 - 10 * number}
         rule["conditions"] = [_condition(source)] if source.random() < 0.5 else _tree(source)
         if source.random() < 0.5:
-            rule["variant"] = source.choice(_VARIANTS)
+            rule["variant"] = source.choice(variants)
         else:
-            rule["allocation"] = _allocation(source)
+            rule["allocation"] = _allocation(source, variants)
         rules.append(rule)
     others = [other for other in (*_KEYS, "unknown") if other != key]
-    prerequisite = {"flagKey": source.choice(others), "variants": source.sample(_VARIANTS, 2)}
+    prerequisite = {"flagKey": source.choice(others), "variants": source.sample("abc", 2)}
+    bucket_by = source.choice(("userId", "userId", "deviceId", ["deviceId", "country"]))
+    # An experiment counts one kind of unit.
+    has_experiment = isinstance(bucket_by, str) and source.random() < 0.4
     return {
         "key": key,
-        "type": "string",
+        "type": kind,
         "enabled": source.random() < 0.9,
-        "variants": [{"key": name, "value": f"value {name}"} for name in _VARIANTS],
-        "defaultVariant": source.choice(_VARIANTS),
-        "offVariant": source.choice(_VARIANTS),
-        "killSwitchVariant": source.choice(_VARIANTS) if source.random() < 0.05 else None,
-        "bucketBy": source.choice(("userId", "userId", "deviceId", ["deviceId", "country"])),
+        "variants": [{"key": name, "value": value} for name, value in values.items()],
+        "defaultVariant": source.choice(variants),
+        "offVariant": source.choice(variants),
+        "killSwitchVariant": source.choice(variants) if source.random() < 0.05 else None,
+        "bucketBy": bucket_by,
         "salt": source.choice((key, "shared")),
-        "targets": [{"variant": source.choice(_VARIANTS), "userIds": [source.choice(("u1", "u2"))]}],
+        "targets": [{"variant": source.choice(variants), "userIds": [source.choice(("u1", "u2"))]}],
         "prerequisites": [prerequisite] if source.random() < 0.2 else [],
         "rules": rules,
-        "allocation": _allocation(source),
+        "experiment": _experiment(source, key, variants) if has_experiment else None,
+        "allocation": _allocation(source, variants),
     }
 
 

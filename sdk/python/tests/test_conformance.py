@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import sdk.conformance.cases  # noqa: F401 - registers them
-from sdk.conformance.registry import CASES, Case, play
+from sdk.conformance.registry import CASES, Case, FailedError, play
 from sdk.conformance.results import DOCS, HOLDS, NOT_APPLICABLE, names_in, table
-from sdk.conformance.service import KINDS, PAGE, Kind, Service
+from sdk.conformance.service import KINDS, PAGE, Client, Kind, Service
 
 
 def _marks(name: str, kind: Kind) -> list[pytest.MarkDecorator]:
@@ -47,6 +48,43 @@ def service() -> Iterator[Callable[[str], Service]]:
 @pytest.mark.parametrize(("name", "case"), APPLICABLE)
 def test_case__holds(service: Callable[[str], Service], name: str, case: Case, tmp_path: Path) -> None:
     play(case, service(name), tmp_path)
+
+
+FIELDS = ("value", "variant", "reason", "ruleId", "experiment", "errorCode", "detail", "configVersion", "stale")
+
+
+@pytest.mark.xdist_group("conformance-python-threads")
+@pytest.mark.parametrize("case", [one for one in CASES.values() if one.group == "vectors"], ids=lambda one: one.title)
+def test_vectors__an_answer_that_is_wrong_in_one_field__does_not_hold(
+    service: Callable[[str], Service], case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Client.answers
+    for field in FIELDS:
+
+        def wrong(client: Client, questions: Any, field: str = field) -> list[dict[str, Any]]:
+            return [{**answer, field: "wrong"} for answer in right(client, questions)]
+
+        monkeypatch.setattr(Client, "answers", wrong)
+        with pytest.raises(FailedError):
+            play(case, service("python-threads"), tmp_path)
+
+
+@pytest.mark.xdist_group("conformance-python-threads")
+def test_vectors__a_number_in_place_of_a_boolean__does_not_hold(
+    service: Callable[[str], Service], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Client.answers
+
+    def wrong(client: Client, questions: Any) -> list[dict[str, Any]]:
+        return [
+            {**answer, "value": int(answer["value"]) if isinstance(answer["value"], bool) else answer["value"]}
+            for answer in right(client, questions)
+        ]
+
+    monkeypatch.setattr(Client, "answers", wrong)
+    generated = next(one for one in CASES.values() if one.title.startswith("generated pairs"))
+    with pytest.raises(FailedError, match="value of"):
+        play(generated, service("python-threads"), tmp_path)
 
 
 def test_docs__the_table__is_of_these_cases_and_services() -> None:
