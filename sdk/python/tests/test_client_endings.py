@@ -38,6 +38,30 @@ def run(method):
     worker.start()
     worker.join()
 
+def keep(queue, handles):
+    global started
+    started = queue
+    if handles:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+def work_on():
+    work()
+    started.put(None)
+    signal.pause()
+
+def pool(handles=False, is_left=True):
+    context = multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
+    with context.Pool(1, keep, (queue, handles)) as workers:
+        if is_left:
+            # An idle worker may be told to end before it is killed.
+            workers.apply_async(work_on)
+            queue.get()
+        else:
+            workers.apply(work)
+            workers.close()
+            workers.join()
+
 if __name__ == "__main__":
     client = make()
 """
@@ -48,6 +72,9 @@ ENDS = {
     "is a `multiprocessing` worker, forked": 'run("fork")',
     "is a `multiprocessing` worker, spawned": 'run("spawn")',
     "is a worker of `ProcessPoolExecutor`": "with ProcessPoolExecutor(1) as pool: pool.submit(work).result()",
+    "is a worker of `multiprocessing.Pool`, closed and joined": "pool(is_left=False)",
+    "is a worker of `multiprocessing.Pool` at the end of its `with`": "pool()",
+    "is a worker of `multiprocessing.Pool`, with a handler of SIGTERM": "pool(handles=True)",
     "is a fork that calls `os._exit`": "fork(False)",
     "is a fork that flushes and calls `os._exit`": "fork(True)",
     "is ended by SIGTERM without a handler": 'client.is_enabled("asked", "user-1"); os.kill(os.getpid(), 15)',
