@@ -39,7 +39,12 @@ class Serve:
     def __call__(self, *options: str, flush_seconds: float = 0.1) -> Ask:
         port = free_port()
         paths = os.pathsep.join([str(self.folder), os.environ.get("PYTHONPATH", "")])
-        program = [Path(sys.executable).with_name("uwsgi"), "--http-socket", f"127.0.0.1:{port}", "--enable-threads"]
+        program = [
+            str(Path(sys.executable).with_name("uwsgi")),
+            "--http-socket",
+            f"127.0.0.1:{port}",
+            "--enable-threads",
+        ]
         self.processes.append(
             subprocess.Popen(
                 [*program, "--module", "service:application", *options],
