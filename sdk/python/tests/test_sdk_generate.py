@@ -99,7 +99,8 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	on, user := flags.New[openflagship.User](client), openflagship.User{ID: "user-1"}
+	var on flags.Flags[openflagship.User] = flags.New(client)
+	user := openflagship.User{ID: "user-1"}
 	given := []any{on.NewCheckout(user), on.Class(user), on.Flag2Limit(user), on.MenuItems(user), on.ReadByte_(user)}
 	if err := json.NewEncoder(os.Stdout).Encode(given); err != nil {
 		panic(err)
