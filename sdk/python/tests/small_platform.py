@@ -72,6 +72,7 @@ class SmallPlatform:
         self.is_streaming = True
         # After so long a silence a stream gets a keep-alive; None for never.
         self.keep_alive_seconds: float | None = None
+        self.keep_alive = b": keep-alive age=0\n\n"
         self._steps: list[tuple[int, bytes]] = []
         self._streams: set[queue.SimpleQueue[bytes | None]] = set()
         self.edge_configuration: dict[str, Any] = {}
@@ -318,7 +319,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             return mine.get(timeout=self.owner.keep_alive_seconds)
         except queue.Empty:
-            return b": keep-alive age=0\n\n"
+            return self.owner.keep_alive
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))

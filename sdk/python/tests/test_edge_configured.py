@@ -120,6 +120,20 @@ def test_edge__key_of_an_open_stream_expires__ends_it(
         eventually(lambda: not stream.readline())
 
 
+def test_edge__servers_stream_drips__is_left_and_what_it_did_not_tell_is_learned(
+    configured: SmallPlatform, run_edge: RunEdge
+) -> None:
+    # A byte now and then, and never a whole comment.
+    configured.keep_alive = b":"
+    edge = run_edge(configured.url, credential=EDGE, options={"silence_seconds": 0.5})
+    eventually(lambda: _status(edge, CLIENT) == 200)
+    revoked = [{"name": WEB, "keys": [_told(SERVER)]}]
+    configured.edge_configuration = {**configured.edge_configuration, "revision": 2, "environments": revoked}
+
+    eventually(lambda: _status(edge, CLIENT) == 401)
+    assert sum(path == "/api/edge/stream" for _, path, _ in configured.asked) > 1
+
+
 def test_edge__server_says_when_to_come_back__is_not_asked_before(configured: SmallPlatform, run_edge: RunEdge) -> None:
     configured.fail["/api/edge/configuration"], configured.retry_after = 503, "600"
     edge = run_edge(configured.url, credential=EDGE)

@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from openflagship.client.following.life import Signs
 from openflagship.client.following.refusals import Pauses, RefusedError, problem_of
 from openflagship.client.options import Options
 from openflagship.client.snapshots.stores import SnapshotStore
 from openflagship.client.transport.addresses import STREAM_HEADER, StreamAddress
 from openflagship.client.transport.effects import Call, Endpoint, Logic, Pause
 from openflagship.client.transport.http import Exchange, Response, request
-from openflagship.client.transport.sse import EventParser
 from openflagship.wire import routes
 from openflagship.wire.credentials import (
     EDGE_EVENT,
@@ -122,9 +122,9 @@ class Directory:
                 raise RefusedError(response, "GET edge/stream", problem_of(response))
             self.connection, self.error = "streaming", None
             since = time.monotonic()
-            parser = EventParser()
-            while data := (yield from exchange.read(self._options.silence_seconds)):
-                for event in parser.feed(data):
+            signs = Signs(exchange, self._options.silence_seconds)
+            while (sign := (yield from signs.next())) is not None:
+                for event in sign.events:
                     # What a later release tells in a kind of its own is passed over.
                     if event.kind == EDGE_EVENT:
                         yield from self._take(read_configuration(json.loads(event.data)))

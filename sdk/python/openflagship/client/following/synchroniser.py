@@ -19,6 +19,7 @@ from openflagship.client.following.configuration import (
     runs_of,
     version_of,
 )
+from openflagship.client.following.life import Signs
 from openflagship.client.following.refusals import (
     Pauses,
     RefusedError,
@@ -31,7 +32,7 @@ from openflagship.client.options import Options
 from openflagship.client.transport.addresses import REDIRECTS, STREAM_HEADER, StreamAddress
 from openflagship.client.transport.effects import Endpoint, Logic, Pause, aside
 from openflagship.client.transport.http import LONG_BYTES, Exchange, Response, request
-from openflagship.client.transport.sse import EventParser, EventTooLargeError, ServerEvent
+from openflagship.client.transport.sse import EventTooLargeError, ServerEvent
 from openflagship.engine import CompiledEnvironment
 from openflagship.stream_kinds import SNAPSHOT, STREAM_KINDS
 
@@ -43,8 +44,6 @@ POLLING: Final = "polling"
 RECONNECTING: Final = "reconnecting"
 REFUSED: Final = "refused"
 _MOST_REDIRECTS = 3
-# An event may take longer than a keep-alive, where it is large; at least this much of it has to come each second.
-_LEAST_BYTES_A_SECOND = 16 * 1024
 _GOOD_POLLS = 2
 _KEY_REFUSALS = frozenset({401, 403})
 # What cannot be applied: the whole is fetched again.
@@ -284,31 +283,20 @@ class Synchroniser:
             self._next_poll_at = now + self._options.poll_after_seconds
 
     def _follow(self, exchange: Exchange) -> Logic[None]:
-        parser = EventParser()
-        silence = self._options.silence_seconds
-        sign_at = self._clock()
-        while True:
-            left = sign_at + silence + parser.waiting_bytes / _LEAST_BYTES_A_SECOND - self._clock()
-            if left <= 0:
-                raise TimeoutError(f"timed out: no sign of life on the stream for {silence:g} s")
-            data = yield from exchange.read(left)
-            if not data:
-                return
-            comments = parser.comments
-            events = parser.feed(data)
-            if parser.retry_milliseconds is not None:
-                self._server_retry_seconds = min(parser.retry_milliseconds / 1000, self._options.most_backoff_seconds)
-            if parser.comments == comments and not events:
-                # Part of an event, or a byte now and then: no sign that its sender is well.
-                continue
-            sign_at, self._is_alive = self._clock(), True
-            if parser.comments != comments:
-                self._note_age(parser.age_seconds or 0.0)
-            elif self._sender_age < self._options.stale_after_seconds:
-                # An event is news. It is no proof where its sender has said that it hears nothing itself.
-                self._configuration.confirm()
-            if events:
-                yield from self._take(events)
+        signs = Signs(exchange, self._options.silence_seconds, self._clock)
+        try:
+            while (sign := (yield from signs.next())) is not None:
+                self._is_alive = True
+                if sign.has_comment:
+                    self._note_age(sign.age_seconds or 0.0)
+                elif self._sender_age < self._options.stale_after_seconds:
+                    # An event is news. It is no proof where its sender has said that it hears nothing itself.
+                    self._configuration.confirm()
+                if sign.events:
+                    yield from self._take(sign.events)
+        finally:
+            if signs.retry_milliseconds is not None:
+                self._server_retry_seconds = min(signs.retry_milliseconds / 1000, self._options.most_backoff_seconds)
 
     def _take(self, events: list[ServerEvent]) -> Logic[None]:
         """Apply the events, or fetch the snapshot. Raises SnapshotError, ResyncNeededError, OSError."""
