@@ -9,7 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from edge_process import edge, run_edge, start_edge  # noqa: F401 - needs the path above; fixtures are found by name
+from configured_edges import configured  # noqa: F401 - needs the path above; fixtures are found by name
+from edge_process import edge, run_edge, start_edge  # noqa: F401 - likewise
 from sdk_fixtures import connect, platform  # noqa: F401 - likewise
 
 

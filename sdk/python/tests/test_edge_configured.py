@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from configured_edges import BLOG, CLIENT, EDGE, LEAF, OTHER, SERVER, WEB, edges, told
 from edge_process import EdgeThread
 from openflagship import FlagShip
 from openflagship.edge import EdgeSettings
@@ -18,31 +18,7 @@ from sdk_fixtures import FAST, treatment
 from small_platform import SmallPlatform, eventually
 
 RunEdge = Callable[..., EdgeThread]
-EDGE, LEAF = (f"fs_edge_{name * 8}{'x' * 43}" for name in "ab")
-SERVER, CLIENT, OTHER = (
-    f"fs_{kind}_{name * 8}{'y' * 43}" for kind, name in (("server", "c"), ("client", "d"), ("client", "e"))
-)
-WEB, BLOG = "web/production", "blog/production"
 ASKED = {"flagKey": "asked", "userId": "user-1"}
-
-
-def _told(key: str, **more: Any) -> dict[str, Any]:
-    _, kind, rest = key.split("_", 2)
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    return {"prefix": f"fs_{kind}_{rest[:8]}", "kind": kind, "digest": digest, "expiresAt": None, **more}
-
-
-def _edges(*names: str) -> list[dict[str, Any]]:
-    return [_told(EDGE, environments=[WEB, BLOG]), *([_told(LEAF, environments=list(names))] if names else [])]
-
-
-@pytest.fixture
-def configured(platform: SmallPlatform) -> SmallPlatform:
-    """A platform that serves edges: `platform.edge` is what it tells of, `tell` says it anew."""
-    platform.keep_alive_seconds = 0.1
-    platform.others = dict.fromkeys((f"{EDGE}~{WEB}", f"{EDGE}~{BLOG}", EDGE), "")
-    platform.tell_edges([{"name": WEB, "keys": [_told(SERVER), _told(CLIENT)]}], _edges(WEB))
-    return platform
 
 
 def _status(edge: EdgeThread, key: str) -> int:
@@ -68,12 +44,12 @@ def test_edge__only_a_credential__serves_what_the_server_names_and_follows_each_
         assert stream.readline().startswith(b": keep-alive")
         # A new environment, a new key in it, and a key that is gone.
         configured.tell_edges(
-            [{"name": WEB, "keys": [_told(CLIENT)]}, {"name": BLOG, "keys": [_told(OTHER)]}], _edges(WEB)
+            [{"name": WEB, "keys": [told(CLIENT)]}, {"name": BLOG, "keys": [told(OTHER)]}], edges(WEB)
         )
         eventually(lambda: _status(edge, OTHER) == 200)
         assert _status(edge, SERVER) == 401
         assert stream.read().count(b"event: snapshot") == 1  # it has ended
-    configured.tell_edges([{"name": BLOG, "keys": [_told(OTHER)]}], _edges())
+    configured.tell_edges([{"name": BLOG, "keys": [told(OTHER)]}], edges())
     eventually(lambda: edge.states() == {BLOG: "ready"})
     assert [_status(edge, key) for key in (CLIENT, OTHER)] == [401, 200]
     metrics = edge.ask("GET", "/metrics")[1]
@@ -86,7 +62,7 @@ def test_edge__key_is_revoked__is_refused_within_a_second(configured: SmallPlatf
     eventually(lambda: _status(edge, CLIENT) == 200)
     taken = []
     for number in range(5):
-        configured.tell_edges([{"name": WEB, "keys": [_told(SERVER), *([_told(CLIENT)] if number % 2 else [])]}], [])
+        configured.tell_edges([{"name": WEB, "keys": [told(SERVER), *([told(CLIENT)] if number % 2 else [])]}], [])
         began = time.monotonic()
         eventually(lambda expected=200 if number % 2 else 401: _status(edge, CLIENT) == expected)
         taken.append(time.monotonic() - began)
@@ -97,11 +73,11 @@ def test_edge__key_is_revoked__is_refused_within_a_second(configured: SmallPlatf
 def test_edge__key_expires__is_refused_from_that_moment_on(configured: SmallPlatform, run_edge: RunEdge) -> None:
     edge = run_edge(configured.url, credential=EDGE)
     eventually(lambda: _status(edge, SERVER) == 200)
-    configured.tell_edges([{"name": WEB, "keys": [_told(CLIENT, expiresAt=time.time() + 3600)]}], [])
+    configured.tell_edges([{"name": WEB, "keys": [told(CLIENT, expiresAt=time.time() + 3600)]}], [])
     # The server key is gone once the edge goes by what it was told; the other one expires in an hour.
     eventually(lambda: _status(edge, SERVER) == 401)
     assert _status(edge, CLIENT) == 200
-    configured.tell_edges([{"name": WEB, "keys": [_told(CLIENT, expiresAt=time.time() + 1)]}], [])
+    configured.tell_edges([{"name": WEB, "keys": [told(CLIENT, expiresAt=time.time() + 1)]}], [])
     eventually(lambda: _status(edge, CLIENT) == 401)
 
 
@@ -114,8 +90,8 @@ def test_edge__key_of_an_open_stream_expires__ends_it(
     with edge.open(path, key=key) as stream:
         # Still to come as the edge is told of it: nothing but the clock ends the stream.
         expiry = {"expiresAt": time.time() + 0.5}
-        leaf = {**_told(LEAF, environments=[WEB]), **expiry}
-        configured.tell_edges([{"name": WEB, "keys": [_told(SERVER, **expiry), _told(CLIENT)]}], [leaf])
+        leaf = {**told(LEAF, environments=[WEB]), **expiry}
+        configured.tell_edges([{"name": WEB, "keys": [told(SERVER, **expiry), told(CLIENT)]}], [leaf])
 
         eventually(lambda: not stream.readline())
 
@@ -127,7 +103,7 @@ def test_edge__servers_stream_drips__is_left_and_what_it_did_not_tell_is_learned
     configured.keep_alive = b":"
     edge = run_edge(configured.url, credential=EDGE, options={"silence_seconds": 0.5})
     eventually(lambda: _status(edge, CLIENT) == 200)
-    revoked = [{"name": WEB, "keys": [_told(SERVER)]}]
+    revoked = [{"name": WEB, "keys": [told(SERVER)]}]
     configured.edge_configuration = {**configured.edge_configuration, "revision": 2, "environments": revoked}
 
     eventually(lambda: _status(edge, CLIENT) == 401)
@@ -164,11 +140,11 @@ def test_kill__through_two_edges__reaches_a_service_in_under_a_second(
     eventually(lambda: len(configured.conversions()) == 1)
 
     # Revocations reach the leaf too, and so does its own.
-    configured.tell_edges([{"name": WEB, "keys": [_told(CLIENT)]}], _edges(WEB))
+    configured.tell_edges([{"name": WEB, "keys": [told(CLIENT)]}], edges(WEB))
     eventually(lambda: _status(leaf, SERVER) == 401)
     assert _status(leaf, CLIENT) == 200
     assert middle.ask("GET", "/api/edge/configuration", key=LEAF)[1]["environments"][0]["name"] == WEB
-    configured.tell_edges([{"name": WEB, "keys": [_told(CLIENT)]}], _edges())
+    configured.tell_edges([{"name": WEB, "keys": [told(CLIENT)]}], edges())
     eventually(lambda: middle.ask("GET", "/api/edge/configuration", key=LEAF)[0] == 401)
     # An edge whose credential is revoked evaluates on: what stands behind it sees it grow stale.
     assert _status(leaf, CLIENT) == 200
@@ -188,14 +164,14 @@ def test_edge__server_is_away__starts_from_what_it_kept_and_takes_no_altered_cop
     assert eventually(lambda: _status(again, CLIENT)) == 200
     assert _status(again, OTHER) == 401
     again.close()
-    digest = _told(OTHER)["digest"]
-    kept.write_text(kept.read_text().replace(_told(CLIENT)["digest"], digest))
+    digest = told(OTHER)["digest"]
+    kept.write_text(kept.read_text().replace(told(CLIENT)["digest"], digest))
     tampered = run_edge(configured.url, credential=EDGE, data_dir=tmp_path)
     assert [_status(tampered, key) for key in (CLIENT, OTHER)] == [401, 401]
     assert tampered.ask("GET", "/readyz")[0] == 503
 
 
-_KEY = _told(CLIENT)
+_KEY = told(CLIENT)
 _GOOD: dict[str, Any] = {
     "organization": "a",
     "revision": 1,

@@ -11,13 +11,12 @@ from openflagship.client.transport.effects import Endpoint
 from openflagship.edge.callers import Caller
 from openflagship.edge.environments import Environments
 from openflagship.edge.forwarding import forward, passed_back
-from openflagship.edge.listeners import Listener
 from openflagship.edge.metrics import Metrics, Series, render
 from openflagship.edge.operations import Call, Operation, ofrep_json
 from openflagship.edge.processes import Peers, Place
 from openflagship.edge.settings import EdgeSettings
 from openflagship.edge.source import Source
-from openflagship.edge.streams import follow
+from openflagship.edge.streams import Streams
 from openflagship.wire import acknowledgements, bodies, conditional, credentials, limits, routes, sse
 from openflagship.wire.aliases import translated
 from openflagship.wire.answers import exposures_asked, ofrep_exposures_asked
@@ -34,7 +33,6 @@ from openflagship.wire.asgi import (
     send_whole,
     takes_method,
 )
-from openflagship.wire.credentials import FurtherEdge
 from openflagship.wire.cross_origin import CrossOrigin
 from openflagship.wire.errors import RefusedError, method_not_allowed
 from openflagship.wire.reading import GoneError
@@ -68,6 +66,7 @@ class Edge:
         self._most_bytes = min(bodies.MAX_BODY_BYTES, settings.most_body_bytes or bodies.MAX_BODY_BYTES)
         self._buckets = limits.Buckets()
         self._cross_origin = CrossOrigin(settings.origins)
+        self._streams = Streams(self.environments, self._places, self._cross_origin, settings.keep_alive_seconds)
         self._server = Endpoint.of(settings.url)
         self.operations = routes.RouteMap(
             (operation.route, operation)
@@ -77,7 +76,7 @@ class Edge:
                 Operation(routes.OFREP_FLAGS, self._ofrep_all, is_at_once=True),
                 Operation(routes.OFREP_FLAG, self._ofrep, is_at_once=True),
                 Operation(routes.SNAPSHOT, self._snapshot, needs_server_key=True, is_at_once=True),
-                Operation(routes.STREAM, self._stream, needs_server_key=True),
+                Operation(routes.STREAM, self._streams.configuration, needs_server_key=True),
                 Operation(routes.EDGE_CONFIGURATION, None),
                 Operation(routes.EDGE_STREAM, None),
                 Operation(routes.ACKNOWLEDGE, self._acknowledge, needs_server_key=True, needs_configuration=False),
@@ -200,15 +199,7 @@ class Edge:
             headers = (*headers, (b"cache-control", b"private, no-cache"))
             await self._respond(request, send, 200, self.environments.configuration_for(edge), headers)
         else:
-            with self._places.taken(caller.name):
-                await self._follow_edge(request, send, edge)
-
-    async def _follow_edge(self, request: AsgiRequest, send: Send, edge: FurtherEdge) -> None:
-        listener = self.environments.join_edge(edge)
-        try:
-            await follow(request, send, listener, age=lambda: None, keep_alive_seconds=self.settings.keep_alive_seconds)
-        finally:
-            self.environments.leave_edge(listener)
+            await self._streams.further_edge(request, send, edge)
 
     async def _without_key(self, request: AsgiRequest, send: Send) -> None:
         """Answer the routes that ask for no key."""
@@ -219,7 +210,7 @@ class Edge:
         elif not takes_method(routes.OFREP_STREAM, request.method):
             raise method_not_allowed(request.method, routes.OFREP_STREAM.allow)
         else:
-            await self._ofrep_stream(request, send)
+            await self._streams.ofrep(request, send)
 
     def _check(self, request: AsgiRequest, operation: Operation, found: Caller) -> None:
         """Raises RefusedError where the presented key may not call the operation."""
@@ -294,7 +285,7 @@ class Edge:
             await self._answer(call, 304, b"", (etag,))
             return
         # Relative to where the caller found this edge, which does not know its own address.
-        path, token = routes.OFREP_STREAM.paths[0].encode(), source.ofrep_token().encode()
+        path, token = routes.OFREP_STREAM.paths[0].encode(), source.ofrep_token(call.caller.name).encode()
         url = b'{"requestUri":"%b?token=%b&since=%d"}' % (path, token, bulk.version)
         body = bulk.send(source, b',"eventStreams":[{"type":"sse","endpoint":%b}]' % url, exposures=exposures)
         await self._answer(call, 200, body, (etag,))
@@ -321,46 +312,6 @@ class Edge:
         if is_packed:
             headers.append((b"content-encoding", b"gzip"))
         await self._answer(call, 200, packed if is_packed else body, headers)
-
-    async def _stream(self, call: Call) -> None:
-        credentials.check_environment(call.parameter, call.source.environment_key)
-        last = sse.last_event_id(call.request.header(b"last-event-id"))
-        with self._places.taken(call.caller.name):
-            listener = call.source.join(last, partial(self.environments.callers.is_live, call.caller))
-            await self._follow(call.request, call.send, call.source, listener, ())
-
-    async def _ofrep_stream(self, request: AsgiRequest, send: Send) -> None:
-        token = request.parameter("token") or ""
-        source = next((source for source in self.sources if source.takes_ofrep_token(token)), None)
-        if source is None:
-            raise RefusedError(401, credentials.UNKNOWN_EVENT_STREAM)
-        origin = self._cross_origin.allow(request.headers.get(b"origin"))
-        with self._places.taken(""):
-            last = request.header(b"last-event-id") or request.parameter("since") or ""
-            listener = source.join_ofrep(sse.last_event_id(last))
-            await self._follow(request, send, source, listener, origin, sse.audible_keep_alive)
-
-    async def _follow(  # noqa: PLR0917 - two callers, and each names what it gives
-        self,
-        request: AsgiRequest,
-        send: Send,
-        source: Source,
-        listener: Listener,
-        more: _Headers,
-        keep_alive: Callable[[float | None], bytes] = sse.keep_alive,
-    ) -> None:
-        try:
-            await follow(
-                request,
-                send,
-                listener,
-                age=lambda: source.age_seconds,
-                keep_alive_seconds=self.settings.keep_alive_seconds,
-                headers=more,
-                keep_alive=keep_alive,
-            )
-        finally:
-            source.leave(listener)
 
     async def _acknowledge(self, call: Call) -> None:
         if self.settings.is_offline:

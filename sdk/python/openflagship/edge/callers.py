@@ -95,6 +95,14 @@ class Callers:
             return caller.source is told.source
         return caller.source is None or caller.source.name in told.edge["environments"]
 
+    def named(self, name: str, source: Source) -> Caller | None:
+        """The caller of the environment with this public name; None for one that may not call, or no longer."""
+        told = self._told.get(name)
+        if told is None:
+            return next((one for one in self._given.values() if one.name == name and one.source is source), None)
+        found = Caller(name, source, reads_rules=False, expires_at=told.key["expiresAt"], edge=told.edge)
+        return found if self.is_live(found) else None
+
     def find(self, request: AsgiRequest) -> Caller:
         """The caller of a request. Raises RefusedError."""
         header = request.headers.get(b"authorization", b"")

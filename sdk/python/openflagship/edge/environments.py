@@ -11,7 +11,7 @@ from openflagship.client.options import Options
 from openflagship.client.snapshots.stores import FileStore, SnapshotStore
 from openflagship.client.transport.aio import AsyncDriver
 from openflagship.client.transport.tls import tls_of
-from openflagship.edge.callers import Callers
+from openflagship.edge.callers import Caller, Callers
 from openflagship.edge.directory import Directory, part_for
 from openflagship.edge.listeners import Listener
 from openflagship.edge.settings import EdgeEnvironment, EdgeSettings
@@ -93,6 +93,15 @@ class Environments:
         if self.directory is not None:
             body["configuration"] = self.directory.status()
         return body
+
+    def find_token(self, token: str) -> tuple[Caller, Source] | None:
+        """The live caller whose token for OFREP's event stream this is, and the environment that it is about."""
+        for source in self.sources:
+            name = source.caller_of(token)
+            if name is not None:
+                caller = self.callers.named(name, source)
+                return None if caller is None else (caller, source)
+        return None
 
     def join_edge(self, edge: FurtherEdge) -> Listener:
         """Open the stream of a further edge's configuration. It starts with the whole of it."""

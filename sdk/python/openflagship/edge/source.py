@@ -23,6 +23,8 @@ from openflagship.wire.acknowledgements import Acknowledgement
 from openflagship.wire.answers import Responder
 
 MOST_EVENTS_KEPT = 1_000
+# Between an environment and a caller in a token.
+_CALLER_MARK = "~"
 # Members of `/readyz`, and where a snapshot has them.
 _PARTS = {"organization": "organization", "project": "project", "environment": "key"}
 
@@ -197,9 +199,9 @@ class Source:
         self.listeners.add(listener)
         return listener
 
-    def join_ofrep(self, last: int | None) -> Listener:
+    def join_ofrep(self, last: int | None, is_live: Callable[[], bool]) -> Listener:
         """Open a stream that says when to evaluate again: at once where something changed after version `last`."""
-        listener = Listener()
+        listener = Listener(is_live)
         if last is not None and last != self.client.environment.version:
             listener.offer(self._refetch())
         self.ofrep_listeners.add(listener)
@@ -207,7 +209,7 @@ class Source:
 
     def end_revoked(self) -> None:
         """End the streams whose key is live no longer."""
-        for listener in tuple(self.listeners):
+        for listener in (*self.listeners, *self.ofrep_listeners):
             if not listener.is_live():
                 listener.offer(None)
         # Whoever listens otherwise looks after its own key.
@@ -221,12 +223,17 @@ class Source:
     def _refetch(self) -> bytes:
         return sse.refetch_event(self.client.environment.version)
 
-    def ofrep_token(self) -> str:
-        """A token for the stream's address. Edges with the same server key accept it too."""
-        return ofrep_tokens.make_token(self.id, self.server_key)
+    def ofrep_token(self, caller: str) -> str:
+        """A token for the stream's address. It stands for the key with this public name.
 
-    def takes_ofrep_token(self, token: str) -> bool:
-        return ofrep_tokens.subject_of(token) == self.id and ofrep_tokens.is_valid(token, self.server_key)
+        Edges with the same server key accept it too, as long as they take that key.
+        """
+        return ofrep_tokens.make_token(f"{self.id}{_CALLER_MARK}{caller}", self.server_key)
+
+    def caller_of(self, token: str) -> str | None:
+        """The public name of the key that the token stands for; None for a token of another environment, or too old."""
+        name, _, caller = ofrep_tokens.subject_of(token).partition(_CALLER_MARK)
+        return caller if name == self.id and ofrep_tokens.is_valid(token, self.server_key) else None
 
     def snapshot_event(self) -> bytes:
         body = self.snapshot()[0]
