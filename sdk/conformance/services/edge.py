@@ -9,8 +9,8 @@ import time
 from typing import Any
 
 import uvicorn
+from openflagship.edge import EdgeEnvironment, EdgeSettings
 from openflagship.edge.application import Edge
-from openflagship.edge.settings import EdgeEnvironment, EdgeSettings
 
 from sdk.conformance.connection import Connection
 from sdk.conformance.services.serving import options_of, serve

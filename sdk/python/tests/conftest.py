@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from configured_edges import configured  # noqa: F401 - needs the path above; fixtures are found by name
 from edge_process import edge, run_edge, start_edge  # noqa: F401 - likewise
-from sdk_fixtures import connect, platform  # noqa: F401 - likewise
+from sdk_fixtures import connect, platform, secure  # noqa: F401 - likewise
 
 
 def pytest_configure(config: pytest.Config) -> None:

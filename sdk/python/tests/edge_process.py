@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -29,6 +30,8 @@ class EdgeCaller:
     def __init__(self) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        # Where the edge speaks TLS.
+        self.tls: ssl.SSLContext | None = None
 
     def ask(self, method: str, path: str, body: Any = None, *, key: str = KEY, **headers: str) -> tuple[int, Any, Any]:
         content = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -36,7 +39,7 @@ class EdgeCaller:
         sent = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **named}
         request = urllib.request.Request(self.url + path, content, sent, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as response:
+            with urllib.request.urlopen(request, timeout=60, context=self.tls) as response:
                 return response.status, _decoded(response.read()), response.headers
         except urllib.error.HTTPError as error:
             return error.code, _decoded(error.read()), error.headers

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,9 @@ from documents import flag
 from openflagship import FlagShip
 from small_platform import KEY, SmallPlatform
 
+# A certificate for 127.0.0.1 that signs itself, valid until 2126, and its key, which so protects nothing:
+# openssl req -x509 -newkey rsa:2048 -nodes -days 36500 -addext subjectAltName=IP:127.0.0.1
+CERTIFICATE = Path(__file__).parent / "data" / "tls.pem"
 # What waits for the platform waits long, for a busy machine; where there is none, a test says how long it waits.
 FAST = {
     "first_backoff_seconds": 0.02,
@@ -34,6 +39,16 @@ def platform() -> Iterator[SmallPlatform]:
     small = SmallPlatform(treatment())
     yield small
     small.close()
+
+
+@pytest.fixture
+def secure() -> Iterator[SmallPlatform]:
+    """The same over TLS, with `CERTIFICATE`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    platform = SmallPlatform(treatment(), tls=context)
+    yield platform
+    platform.close()
 
 
 @pytest.fixture

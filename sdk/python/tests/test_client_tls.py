@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
-import pytest
 from openflagship import AsyncFlagShip, FlagShip
-from sdk_fixtures import FAST, treatment
+from sdk_fixtures import CERTIFICATE, FAST, treatment
 from small_platform import KEY, SmallPlatform, eventually
 
 Connect = Callable[..., FlagShip]
-# A certificate for 127.0.0.1 that signs itself, valid until 2126, and its key, which so protects nothing:
-# openssl req -x509 -newkey rsa:2048 -nodes -days 36500 -addext subjectAltName=IP:127.0.0.1
-CERTIFICATE = Path(__file__).parent / "data" / "tls.pem"
-
-
-@pytest.fixture
-def secure() -> Iterator[SmallPlatform]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
-    platform = SmallPlatform(treatment(), tls=context)
-    yield platform
-    platform.close()
 
 
 def test_tls__authority_named__follows_sends_and_comes_back(secure: SmallPlatform, connect: Connect) -> None:

@@ -25,7 +25,7 @@ from openflagship.rpc.connect import ConnectApplication
 from openflagship.rpc.generated.flagd.evaluation.v2 import evaluation_pb2 as v2
 from openflagship.rpc.server import Tls
 from sdk_fixtures import treatment
-from small_platform import SmallPlatform, eventually
+from small_platform import KEY, SmallPlatform, eventually
 
 # As in `test_client_tls.py`.
 CERTIFICATE = Path(__file__).parent / "data" / "tls.pem"
@@ -255,7 +255,7 @@ def test_edge__several_processes_on_an_address_that_is_taken__do_not_start(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         given = {
             "URL": platform.url,
-            "KEYS": CLIENT_KEY,
+            "KEYS": KEY,
             "PROCESSES": "2",
             "GRPC": f"127.0.0.1:{taken.getsockname()[1]}",
         }
@@ -286,7 +286,7 @@ def test_edge__over_tls__asks_callers_for_a_certificate_and_a_key(
 
 
 def test_edge__grpc_in_variables__is_read_or_refused_by_name(tmp_path: Path) -> None:
-    environ = {"FLAGSHIP_EDGE_URL": "http://x", "FLAGSHIP_EDGE_KEYS": CLIENT_KEY}
+    environ = {"FLAGSHIP_EDGE_URL": "http://x", "FLAGSHIP_EDGE_KEYS": KEY}
     named = "web/production=127.0.0.1:8013, unix:/run/flags.sock"
     given = {**environ, "FLAGSHIP_EDGE_GRPC": f"{named}, web/staging=connect:127.0.0.1:8014"}
     *found, other = EdgeSettings.from_environ(given).grpc.addresses

@@ -7,8 +7,9 @@ import os
 import socket
 import sys
 
-from openflagship.edge import processes
-from openflagship.edge.server import configure, edge_of, log_plainly, run, serve, tls_of
+from openflagship.edge import processes, variables
+from openflagship.edge.server import configure, edge_of, log_plainly, run, serve
+from openflagship.edge.variables import tls_files
 
 _MOST_PROCESSES = 256
 
@@ -16,21 +17,35 @@ _MOST_PROCESSES = 256
 def main() -> None:
     """Options set the address, variables all else: see docs/guides/edge.md."""
     parser = argparse.ArgumentParser(prog="openflagship-edge", description=__doc__)
-    parser.add_argument("--host", default=os.environ.get("FLAGSHIP_EDGE_HOST", "127.0.0.1"))
-    parser.add_argument("--port", type=int, default=int(os.environ.get("FLAGSHIP_EDGE_PORT", "8090")))
+    parser.add_argument("--host")
+    parser.add_argument("--port")
     arguments = parser.parse_args()
     log_plainly()
     try:
         # Made here too, so that a variable that is wrong is said once, before any process starts.
-        count, edge, tls = _processes(), edge_of(), tls_of()
+        host, port = _address(arguments.host, arguments.port)
+        count, edge, tls = _processes(), edge_of(), tls_files(os.environ)
         if count > 1:
-            for host, port in edge.settings.grpc.shared():
-                processes.check_free(host, port)
+            for shared in edge.settings.grpc.shared():
+                processes.check_free(*shared)
             del edge
-            sys.exit(processes.run(arguments.host, arguments.port, count, serve))
+            sys.exit(processes.run(host, port, count, serve))
     except (ValueError, OSError) as error:
         sys.exit(f"openflagship-edge: {error}")
-    run(edge, configure(edge, host=arguments.host, port=arguments.port, **tls))
+    run(edge, configure(edge, host=host, port=port, **tls))
+
+
+def _address(host: str | None, port: str | None) -> tuple[str, int]:
+    """Host and port of the options, or else of the variables. Raises ValueError naming which."""
+    name = "FLAGSHIP_EDGE_PORT" if port is None else "--port"
+    number = variables.port(os.environ.get(name) or "8090" if port is None else port, name)
+    name = "FLAGSHIP_EDGE_HOST" if host is None else "--host"
+    found = os.environ.get(name) or "127.0.0.1" if host is None else host
+    try:
+        socket.getaddrinfo(found, number, type=socket.SOCK_STREAM)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name}: {found!r} is no address of this machine: {error}") from error
+    return found, number
 
 
 def _processes() -> int:

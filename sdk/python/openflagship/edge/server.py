@@ -14,6 +14,7 @@ import uvicorn
 from openflagship.edge.application import Edge
 from openflagship.edge.processes import START_FAILED, Place, sharing
 from openflagship.edge.settings import EdgeSettings
+from openflagship.edge.variables import tls_files
 from openflagship.serving.descriptors import Refusals, most_connections
 from openflagship.serving.interpreter import settle
 
@@ -71,7 +72,7 @@ def serve(host: str, port: int, place: Place) -> None:
     """Serve as one of several processes."""
     log_plainly()
     edge = edge_of(place)
-    run(edge, configure(edge, host=host, port=port, **tls_of()), [sharing(host, port)])
+    run(edge, configure(edge, host=host, port=port, **tls_files(os.environ)), [sharing(host, port)])
 
 
 def run(edge: Edge, config: uvicorn.Config, sockets: list[socket.socket] | None = None) -> None:
@@ -87,14 +88,3 @@ def log_plainly() -> None:
 
 def edge_of(place: Place | None = None) -> Edge:
     return Edge(EdgeSettings.from_environ(os.environ), settle, place)
-
-
-def tls_of() -> dict[str, str]:
-    certificate, key = (os.environ.get(f"FLAGSHIP_EDGE_TLS_{name}") or None for name in ("CERTIFICATE", "KEY"))
-    if key and not certificate:
-        raise ValueError("FLAGSHIP_EDGE_TLS_KEY needs FLAGSHIP_EDGE_TLS_CERTIFICATE beside it.")
-    found = {"ssl_certfile": certificate, "ssl_keyfile": key} if certificate else {}
-    for path in filter(None, found.values()):
-        if not os.path.isfile(path):
-            raise ValueError(f"there is no file {path}, which FLAGSHIP_EDGE_TLS_… names.")
-    return {name: path for name, path in found.items() if path}

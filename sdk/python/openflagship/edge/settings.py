@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from openflagship.client.following.configuration import SnapshotError
 from openflagship.client.keys import fingerprint_of
+from openflagship.client.options import Options
 from openflagship.client.snapshots.copies import read_copy
-from openflagship.client.snapshots.stores import RedisStore, SnapshotStore
+from openflagship.client.snapshots.published import PublishedSnapshot
+from openflagship.client.snapshots.stores import SnapshotStore
+from openflagship.client.transport.proxies import is_local
+from openflagship.client.transport.tls import tls_of
+from openflagship.edge import variables
 from openflagship.edge.grpc.settings import GrpcSettings
+from openflagship.edge.keys import KEYS, EdgeEnvironment, environments_of
 from openflagship.serving.descriptors import MOST_CONNECTIONS
 
 # The address of an edge without a server. Nothing connects to it; the name is one that never exists.
 NO_SERVER: Final = "http://offline.invalid"
 _NAME: Final = "{name}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EdgeEnvironment:
-    """One environment: its server key, and the client keys that this edge accepts.
-
-    `name` is what people see of it, in metrics and in `/readyz`. With a `signing_secret` only signed snapshots are
-    taken, and those served are signed. `snapshot`: the signed file of an edge that is offline.
-    """
-
-    server_key: str
-    client_keys: tuple[str, ...] = ()
-    signing_secret: str | None = None
-    name: str = ""
-    snapshot: Path | None = None
+_SNAPSHOT_URL: Final = "FLAGSHIP_EDGE_SNAPSHOT_URL"
+_CREDENTIAL: Final = re.compile(r"fs_edge_[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,16 +39,16 @@ class EdgeSettings:
     and connects to nobody.
     """
 
-    url: str
+    url: str = field(repr=False)
     environments: tuple[EdgeEnvironment, ...] = ()
-    credential: str | None = None
-    signing_secrets: Mapping[str, str] = field(default_factory=dict)
-    stream_url: str | None = None
+    credential: str | None = field(default=None, repr=False)
+    signing_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    stream_url: str | None = field(default=None, repr=False)
     data_dir: Path | None = None
     origins: tuple[str, ...] = ()
     # Where the platform publishes snapshots in object storage; `{name}` stands for the environment's name.
-    snapshot_url: str | None = None
-    signing_secret: str | None = None
+    snapshot_url: str | None = field(default=None, repr=False)
+    signing_secret: str | None = field(default=None, repr=False)
     keep_alive_seconds: float = 15.0
     # Requests a minute of one credential; 0 for any number.
     rate_limit: int = 0
@@ -66,49 +60,85 @@ class EdgeSettings:
     is_offline: bool = False
     grpc: GrpcSettings = field(default_factory=GrpcSettings)
     store_of: Callable[[str], SnapshotStore] | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if not self.environments and self.credential is None:
-            raise ValueError("Give at least one environment's server key, or an edge credential.")
-        if self.credential is not None and (self.environments or not self.credential.startswith("fs_edge_")):
+            raise ValueError(f"{KEYS}: give at least one environment's server key, or FLAGSHIP_EDGE_CREDENTIAL.")
+        if self.credential is not None and (self.environments or not _CREDENTIAL.fullmatch(self.credential)):
             raise ValueError("FLAGSHIP_EDGE_CREDENTIAL: give an edge credential (fs_edge_…), and no keys beside it.")
         keys = [key for one in self.environments for key in (one.server_key, *one.client_keys)]
         if len(keys) != len(set(keys)) or not all(keys):
-            raise ValueError("Every key must be there once, and none may be empty.")
+            raise ValueError(f"{KEYS}: every key must be there once, and none may be empty.")
         names = [one.name for one in self.environments if one.name]
         if len(names) != len(set(names)):
-            raise ValueError("Every environment needs a name of its own.")
+            raise ValueError(f"{KEYS}: every environment needs a name of its own.")
+        self._check_secrets()
         self._check_published()
         if self.is_offline:
             self._check_offline()
         elif any(one.snapshot for one in self.environments):
-            raise ValueError("A snapshot's file is for FLAGSHIP_EDGE_OFFLINE=1; set that, or leave the file out.")
-        if self.signing_secret == "" or "" in (one.signing_secret for one in self.environments):
-            raise ValueError("A signing secret is empty; leave it out to take unsigned snapshots.")
-        if self.signing_secret is not None and len(self.environments) > 1:
             raise ValueError(
-                "The server signs each environment with a secret of its own. Leave FLAGSHIP_EDGE_SIGNING_SECRET out, "
-                'and give them in FLAGSHIP_EDGE_KEYS: [{"serverKey": "…", "signingSecret": "…"}].'
+                f"{KEYS}: a snapshot's file is for FLAGSHIP_EDGE_OFFLINE=1; set that, or leave the file out."
+            )
+
+    def _check_secrets(self) -> None:
+        """Refuse a secret that would be passed over: its environment's snapshots would be taken unsigned."""
+        given = [
+            *self.signing_secrets.values(),
+            self.signing_secret,
+            *(one.signing_secret for one in self.environments),
+        ]
+        if not all(secret is None or secret.strip() for secret in given):
+            raise ValueError(
+                "FLAGSHIP_EDGE_SIGNING_SECRET: a signing secret is empty; leave it out to take unsigned snapshots."
+            )
+        if self.signing_secrets and self.credential is None:
+            raise ValueError(
+                "FLAGSHIP_EDGE_SIGNING_SECRETS is for FLAGSHIP_EDGE_CREDENTIAL. Leave it out, and give the secrets in "
+                f'{KEYS}: [{{"serverKey": "…", "signingSecret": "…"}}].'
+            )
+        if self.signing_secret is None:
+            return
+        if self.credential is not None:
+            raise ValueError(
+                "FLAGSHIP_EDGE_SIGNING_SECRET: the server signs each environment of a credential with a secret of its "
+                'own. Leave it out, and give FLAGSHIP_EDGE_SIGNING_SECRETS: {"<project>/<environment>": "fs_sign_…"}.'
+            )
+        if len(self.environments) > 1 or self.environments[0].signing_secret not in {None, self.signing_secret}:
+            raise ValueError(
+                "FLAGSHIP_EDGE_SIGNING_SECRET: the server signs each environment with a secret of its own. Leave it "
+                f'out, and give them in {KEYS}: [{{"serverKey": "…", "signingSecret": "…"}}].'
             )
 
     def _check_published(self) -> None:
-        """Refuse an address under which one environment would begin as another."""
+        """Refuse an address under which one environment would begin as another, and one that anybody may alter."""
         if self.snapshot_url is None:
             return
         if self.is_offline:
-            raise ValueError("FLAGSHIP_EDGE_SNAPSHOT_URL: an edge that is offline asks nobody; leave it out.")
+            raise ValueError(f"{_SNAPSHOT_URL}: an edge that is offline asks nobody; leave it out.")
         is_one = len(self.environments) == 1 and self.credential is None
         if _NAME not in self.snapshot_url and not is_one:
             raise ValueError(
-                "FLAGSHIP_EDGE_SNAPSHOT_URL: this edge serves several environments. Write {name} for the environment's "
+                f"{_SNAPSHOT_URL}: this edge serves several environments. Write {{name}} for the environment's "
                 "name, as https://bucket.example.com/acme/{name}.json."
             )
         if _NAME in self.snapshot_url and not all(one.name for one in self.environments):
-            raise ValueError("FLAGSHIP_EDGE_SNAPSHOT_URL has {name}: give each environment of FLAGSHIP_EDGE_KEYS one.")
+            raise ValueError(f"{_SNAPSHOT_URL} has {{name}}: give each environment of {KEYS} one.")
+        # Those of a credential are not known yet; one without a secret is read over TLS only, below.
+        are_signed = [self.secret_of(one) is not None for one in self.environments] or [bool(self.signing_secrets)]
+        with variables.naming(_SNAPSHOT_URL):
+            PublishedSnapshot(self.snapshot_url, None, None, is_signed=all(are_signed))
 
     def snapshot_url_of(self, environment: EdgeEnvironment) -> str | None:
-        return self.snapshot_url.replace(_NAME, environment.name) if self.snapshot_url is not None else None
+        """None where the environment's snapshot could be altered on its way."""
+        if self.snapshot_url is None:
+            return None
+        parts = urlsplit(self.snapshot_url)
+        is_safe = parts.scheme == "https" or is_local(parts.hostname or "")
+        if not is_safe and self.secret_of(environment) is None:
+            return None
+        return self.snapshot_url.replace(_NAME, environment.name)
 
     def _check_offline(self) -> None:
         """Refuse a file that is not there, was altered, or was signed by another."""
@@ -131,8 +161,8 @@ class EdgeSettings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> EdgeSettings:
         """Raises ValueError naming the variable."""
-        url = environ.get("FLAGSHIP_EDGE_URL", "")
-        is_offline = _is_on(environ, "FLAGSHIP_EDGE_OFFLINE")
+        url = variables.address(environ, "FLAGSHIP_EDGE_URL")
+        is_offline = variables.is_on(environ, "FLAGSHIP_EDGE_OFFLINE")
         if is_offline and url:
             raise ValueError("FLAGSHIP_EDGE_OFFLINE: leave FLAGSHIP_EDGE_URL out; an edge that is offline asks nobody.")
         if not url and not is_offline:
@@ -141,115 +171,43 @@ class EdgeSettings:
         redis_url = environ.get("FLAGSHIP_EDGE_REDIS_URL", "")
         if data_dir and redis_url:
             raise ValueError("Set FLAGSHIP_EDGE_DATA_DIR or FLAGSHIP_EDGE_REDIS_URL, not both.")
-        stale_after = _number(environ, "FLAGSHIP_EDGE_STALE_AFTER_SECONDS", "a whole number of seconds")
-        ca_file = environ.get("FLAGSHIP_EDGE_CA_FILE", "")
         return cls(
             url=url or NO_SERVER,
             is_offline=is_offline,
             grpc=GrpcSettings.from_environ(environ),
-            stream_url=environ.get("FLAGSHIP_EDGE_STREAM_URL") or None,
-            environments=_environments(environ.get("FLAGSHIP_EDGE_KEYS", "")),
+            stream_url=variables.address(environ, "FLAGSHIP_EDGE_STREAM_URL") or None,
+            environments=environments_of(environ.get(KEYS, "")),
             data_dir=Path(data_dir) if data_dir else None,
-            snapshot_url=environ.get("FLAGSHIP_EDGE_SNAPSHOT_URL") or None,
-            origins=tuple(origin for origin in environ.get("FLAGSHIP_EDGE_ORIGINS", "").split(",") if origin),
+            snapshot_url=environ.get(_SNAPSHOT_URL, "").strip() or None,
+            origins=variables.origins(environ.get("FLAGSHIP_EDGE_ORIGINS", "")),
             signing_secret=environ.get("FLAGSHIP_EDGE_SIGNING_SECRET") or None,
             credential=environ.get("FLAGSHIP_EDGE_CREDENTIAL", "").strip() or None,
-            signing_secrets=_secrets(environ.get("FLAGSHIP_EDGE_SIGNING_SECRETS", "")),
-            store_of=_redis_stores(redis_url) if redis_url else None,
-            options={
-                **({"ca_file": ca_file} if ca_file else {}),
-                **({"stale_after_seconds": float(stale_after)} if stale_after else {}),
-            },
-            rate_limit=_number(environ, "FLAGSHIP_EDGE_RATE_LIMIT", "the requests a minute of one key"),
-            most_connections=_number(environ, "FLAGSHIP_EDGE_MAX_CONNECTIONS", "the most open connections")
+            signing_secrets=variables.signing_secrets(environ.get("FLAGSHIP_EDGE_SIGNING_SECRETS", "")),
+            store_of=variables.redis_stores(redis_url) if redis_url else None,
+            options=_options(environ),
+            rate_limit=variables.number(environ, "FLAGSHIP_EDGE_RATE_LIMIT", "the requests a minute of one key"),
+            most_connections=variables.number(environ, "FLAGSHIP_EDGE_MAX_CONNECTIONS", "the most open connections")
             or MOST_CONNECTIONS,
-            most_streams=_number(environ, "FLAGSHIP_EDGE_MAX_STREAMS", "the most streams in all"),
-            most_streams_per_key=_number(environ, "FLAGSHIP_EDGE_MAX_STREAMS_PER_KEY", "the most streams of one key"),
-            most_body_bytes=_number(environ, "FLAGSHIP_EDGE_MAX_BODY_BYTES", "the largest body in bytes"),
+            most_streams=variables.number(environ, "FLAGSHIP_EDGE_MAX_STREAMS", "the most streams in all"),
+            most_streams_per_key=variables.number(
+                environ, "FLAGSHIP_EDGE_MAX_STREAMS_PER_KEY", "the most streams of one key"
+            ),
+            most_body_bytes=variables.number(environ, "FLAGSHIP_EDGE_MAX_BODY_BYTES", "the largest body in bytes"),
         )
 
 
-def _is_on(environ: Mapping[str, str], name: str) -> bool:
-    text = environ.get(name) or "0"
-    if text not in {"0", "1"}:
-        raise ValueError(f"{name}: give 1, or 0 for off.")
-    return text == "1"
-
-
-def _secrets(text: str) -> Mapping[str, str]:
-    """`{"web/production": "fs_sign_…"}`."""
-    try:
-        found = json.loads(text) if text else {}
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(secret, str) and secret for secret in found.values()):
-        raise ValueError('FLAGSHIP_EDGE_SIGNING_SECRETS: give {"<project>/<environment>": "fs_sign_…"}.')
+def _options(environ: Mapping[str, str]) -> Mapping[str, Any]:
+    """Those of the client that are variables, checked as the client does."""
+    found: dict[str, Any] = {}
+    ca_file = environ.get("FLAGSHIP_EDGE_CA_FILE", "")
+    if ca_file:
+        with variables.naming("FLAGSHIP_EDGE_CA_FILE"):
+            tls_of(ca_file)
+        found["ca_file"] = ca_file
+    name = "FLAGSHIP_EDGE_STALE_AFTER_SECONDS"
+    stale_after = variables.number(environ, name, "a whole number of seconds")
+    if stale_after:
+        found["stale_after_seconds"] = float(stale_after)
+        with variables.naming(name):
+            Options(**found)
     return found
-
-
-def _redis_stores(url: str) -> Callable[[str], SnapshotStore]:
-    try:
-        import redis  # noqa: PLC0415 - only where it is asked for
-    except ImportError as error:
-        raise ValueError(
-            "FLAGSHIP_EDGE_REDIS_URL needs the package redis: pip install './sdk/python[redis]' in a checkout."
-        ) from error
-    try:
-        client = redis.Redis.from_url(url, socket_timeout=5.0, socket_connect_timeout=5.0)
-    except ValueError as error:
-        raise ValueError(f"FLAGSHIP_EDGE_REDIS_URL: {error}") from error
-    return lambda name: RedisStore(client, f"openflagship:edge:{name}")
-
-
-def _number(environ: Mapping[str, str], name: str, what: str) -> int:
-    text = environ.get(name) or "0"
-    if not (text.isascii() and text.isdigit()):
-        raise ValueError(f"{name}: give {what}, or 0 for the default.")
-    return int(text)
-
-
-def _environments(text: str) -> tuple[EdgeEnvironment, ...]:
-    """`fs_server_a` or `fs_server_a,fs_server_b`, or JSON: a list of objects such as `{"serverKey": …}`."""
-    if not text.lstrip().startswith("["):
-        return tuple(EdgeEnvironment(server_key=key.strip()) for key in text.split(",") if key.strip())
-    try:
-        return tuple(_environment(one) for one in json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        said = f"{error}; " if isinstance(error, _SettingError) else ""
-        raise ValueError(
-            f'FLAGSHIP_EDGE_KEYS: {said}give keys, or [{{"serverKey": "…", "clientKeys": ["…"], '
-            '"signingSecret": "…", "name": "…"}].'
-        ) from error
-
-
-class _SettingError(ValueError):
-    """Its message says which part of a variable is wrong."""
-
-
-_MEMBERS = frozenset({"serverKey", "clientKeys", "signingSecret", "name", "snapshot"})
-
-
-def _environment(one: Any) -> EdgeEnvironment:
-    unknown = sorted(one.keys() - _MEMBERS)
-    if unknown:
-        raise _SettingError(f"there is no member {unknown[0]!r}")
-    client_keys = one.get("clientKeys") or []
-    texts = [
-        one["serverKey"],
-        one.get("signingSecret") or "",
-        one.get("name") or "",
-        one.get("snapshot") or "",
-        *client_keys,
-    ]
-    if not isinstance(client_keys, list) or not all(isinstance(text, str) for text in texts):
-        raise _SettingError("clientKeys is a list of texts, and every other member is a text")
-    secret = one.get("signingSecret")
-    if secret == "":
-        raise _SettingError("a signingSecret is empty")
-    return EdgeEnvironment(
-        server_key=one["serverKey"],
-        client_keys=tuple(client_keys),
-        signing_secret=secret,
-        name=one.get("name") or "",
-        snapshot=Path(one["snapshot"]) if one.get("snapshot") else None,
-    )

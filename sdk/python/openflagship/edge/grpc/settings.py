@@ -8,8 +8,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from openflagship.edge.variables import check_authorities, naming
+
 _ADDRESSES: Final = "FLAGSHIP_EDGE_GRPC"
 _CONNECT: Final = "connect:"
+_MOST_DIGITS: Final = 5
 _FILES: Final = ("FLAGSHIP_EDGE_TLS_CERTIFICATE", "FLAGSHIP_EDGE_TLS_KEY", "FLAGSHIP_EDGE_GRPC_CLIENT_CA")
 
 
@@ -74,6 +77,9 @@ class GrpcSettings:
         certificate, key, client_ca = given
         if client_ca is not None and certificate is None:
             raise ValueError("FLAGSHIP_EDGE_GRPC_CLIENT_CA needs FLAGSHIP_EDGE_TLS_CERTIFICATE beside it.")
+        if client_ca is not None:
+            with naming("FLAGSHIP_EDGE_GRPC_CLIENT_CA"):
+                check_authorities(str(client_ca))
         # The key may stand in the certificate's file, as for HTTP.
         return cls(addresses=addresses, certificate=certificate, key=key or certificate, client_ca=client_ca)
 
@@ -85,7 +91,8 @@ def _address(text: str) -> GrpcAddress:
     port = address.rpartition(":")[2]
     is_right = bool(name) if mark else True
     is_socket = address.startswith("unix:/") and not found.is_connect
-    if not is_right or not (is_socket or (found.host and port.isascii() and port.isdigit())):
+    is_port = port.isascii() and port.isdigit() and len(port) <= _MOST_DIGITS and int(port) <= 65_535
+    if not is_right or not (is_socket or (found.host and is_port)):
         raise ValueError(
             f"{_ADDRESSES}: {text!r} is no address. Give host:port or unix:/path, or connect:host:port for flagd's "
             "provider for Go; by commas, each after the name of its environment where there are several: "
