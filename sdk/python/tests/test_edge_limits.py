@@ -28,7 +28,7 @@ def test_edge__limits_reached__are_refused_and_places_are_given_back(
             assert (status, headers["Retry-After"], body["errors"][0]["code"]) == (429, "30", "rate_limited")
     eventually(lambda: _opens(edge, "/api/stream"))
     large = {"flagKey": "asked", "attributes": {"x": "x" * 200}}
-    for route in ("/api/evaluate", "/api/flags/evaluate/all", "/api/events/exposure"):
+    for route in ("/api/evaluate", "/api/flags/evaluate/all", "/api/events/exposure", "/api/stream/ack"):
         status, body, _ = edge.ask("POST", route, large)
         assert (status, body["errors"][0]["code"]) == (413, "payload_too_large")
 

@@ -316,7 +316,7 @@ class Edge:
     async def _acknowledge(self, call: Call) -> None:
         if self.settings.is_offline:
             raise RefusedError(503, _NO_SERVER)
-        sent, _ = await call.request.json(acknowledgements.MAX_BODY_BYTES)
+        sent, _ = await call.request.json(min(acknowledgements.MAX_BODY_BYTES, self._most_bytes))
         said = acknowledgements.acknowledgement_of(sent)
         call.source.client.relay_acknowledgement(said)
         await self._answer(call, 202, said.answer)

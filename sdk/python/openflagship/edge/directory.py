@@ -57,8 +57,14 @@ class Directory:
 
     def status(self) -> dict[str, Any]:
         """For `/readyz`."""
-        revision = None if self.configuration is None else self.configuration["revision"]
-        return {"connection": self.connection, "revision": revision, "error": self.error}
+        found, error = self.configuration, self.error
+        if found is not None and not found["environments"]:
+            error = error or "the server names no environment for this credential"
+        return {
+            "connection": self.connection,
+            "revision": None if found is None else found["revision"],
+            "error": error,
+        }
 
     def load(self) -> EdgeConfiguration | None:
         """The kept configuration; None where there is none that may be used. May be slow."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
@@ -13,12 +14,15 @@ from openflagship.client.transport.aio import AsyncDriver
 from openflagship.client.transport.tls import tls_of
 from openflagship.edge.callers import Caller, Callers
 from openflagship.edge.directory import Directory, part_for
+from openflagship.edge.keys import EdgeEnvironment
 from openflagship.edge.listeners import Listener
-from openflagship.edge.settings import EdgeEnvironment, EdgeSettings
+from openflagship.edge.settings import EdgeSettings
 from openflagship.edge.source import EdgeClient, Source, name_of
 from openflagship.wire import sse
 from openflagship.wire.credentials import EDGE_EVENT, EDGE_SCOPE, EdgeConfiguration, FurtherEdge
 from openflagship.wire.errors import RefusedError
+
+log = logging.getLogger("openflagship.edge")
 
 
 class Environments:
@@ -43,6 +47,8 @@ class Environments:
         self._tasks: set[asyncio.Task[None]] = set()
         self._watches: list[asyncio.Future[None]] = []
         self._is_stopped = False
+        # Names that have a signing secret, and are none of what the server names.
+        self._unserved: list[str] = []
 
     async def start(self) -> None:
         settings = self._settings
@@ -86,12 +92,14 @@ class Environments:
         if name is not None and not states:
             raise RefusedError(404, f"No environment is called {name!r} here.")
         found = {state["state"] for state in states}
-        status = "starting" if "starting" in found or not found else "failing"
+        is_failing = not found and self.directory is not None and self.directory.status()["error"] is not None
+        status = "starting" if "starting" in found or not (found or is_failing) else "failing"
         if "ready" in found and "starting" not in found:
-            status = "ready" if found == {"ready"} else "degraded"
+            is_whole = found == {"ready"} and (name is not None or not self._unserved)
+            status = "ready" if is_whole else "degraded"
         body: dict[str, Any] = {"status": status, "environments": states}
         if self.directory is not None:
-            body["configuration"] = self.directory.status()
+            body["configuration"] = {**self.directory.status(), "unservedSecrets": self._unserved}
         return body
 
     def find_token(self, token: str) -> tuple[Caller, Source] | None:
@@ -131,6 +139,7 @@ class Environments:
         credential = self._settings.credential or ""
         had = {source.name: source for source in self.sources}
         names = [one["name"] for one in configuration["environments"]]
+        self._note_unserved(names)
         for name in names:
             if name not in had:
                 secret = self._settings.signing_secrets.get(name)
@@ -149,6 +158,14 @@ class Environments:
             edge = self.callers.further_edge(prefix)
             listener.offer(None if edge is None else self._event_for(edge))
 
+    def _note_unserved(self, names: list[str]) -> None:
+        """Say which signing secret is for no environment: where its name is wrong, one is taken unsigned."""
+        unserved = sorted(self._settings.signing_secrets.keys() - set(names))
+        if unserved and unserved != self._unserved:
+            text = "FLAGSHIP_EDGE_SIGNING_SECRETS names %s, which this edge does not serve; it serves %s"
+            log.warning(text, ", ".join(unserved), ", ".join(names) or "nothing")
+        self._unserved = unserved
+
     def _later(self, act: Any) -> None:
         task = asyncio.ensure_future(act)
         self._tasks.add(task)
@@ -157,13 +174,18 @@ class Environments:
     def _add(self, one: EdgeEnvironment) -> Source:
         settings = self._settings
         secret = settings.secret_of(one)
+        snapshot_url = settings.snapshot_url_of(one)
+        if snapshot_url is None and settings.snapshot_url is not None:
+            log.warning(
+                "%s is not read from FLAGSHIP_EDGE_SNAPSHOT_URL: without a signing secret that needs https", one.name
+            )
         client = EdgeClient(
             one.server_key,
             settings.url,
             **{
                 "stream_url": settings.stream_url,
                 "store": FileStore(one.snapshot) if one.snapshot else self._store_of(name_of(one.server_key)),
-                "snapshot_url": settings.snapshot_url_of(one),
+                "snapshot_url": snapshot_url,
                 "signing_secret": secret,
                 "flush_seconds": 1.0,
                 # Encoding so many delays every request by about two milliseconds. Smaller batches would need more

@@ -53,6 +53,9 @@ class EdgeClient(AsyncFlagShip):
         self._sender.relay_acknowledgement(said)
         self._wake_sender()
 
+    def _warn_not_started(self) -> None:
+        """Say nothing: an edge is asked for its state while it starts, too."""
+
     @property
     def _is_lasting(self) -> bool:
         """An edge that serves from a file says how old that is, and marks it stale like any other."""
