@@ -55,7 +55,7 @@ class Edge:
         """
         self.settings = settings
         self.metrics = Metrics(
-            lambda: [(source.name, source.client.status(), len(source.listeners)) for source in self.sources]
+            lambda: [(source.name, source.client.status(), source.stream_count) for source in self.sources]
         )
         self.environments = Environments(settings, self.metrics.evaluations, settled)
         self._find = self.environments.callers.find
@@ -157,31 +157,41 @@ class Edge:
             if headers is not None:
                 await self._respond(request, send, 200, b"", headers)
                 return
-        caller = self._find(request)
-        if caller.source is None or operation.is_guarded or b"x-tenant-id" in request.headers:
-            self._check(request, operation, caller)
-        headers = self._spend(caller.name) if self._is_limited else ()
-        if caller.source is None or operation.handle is None:
-            await self._for_edge(request, send, operation, caller, headers)
-            return
-        call = Call(request, send, caller, caller.source, parameter, headers)
-        if method == "OPTIONS":
-            allow = (b"allow", operation.route.allow.encode())
-            await self._answer(call, 200, routes.OPTIONS_BODY, (allow,))
-            return
-        if method != operation.method and not takes_method(operation.route, method):
-            raise method_not_allowed(method, operation.route.allow)
-        if operation.needs_configuration and not call.source.has_configuration:
-            raise RefusedError(503, credentials.NOT_READY)
-        started = time.perf_counter()
-        await operation.handle(call)
-        if operation.is_timed:
-            (caller.series or self._series_of(caller, call.source)).observe(time.perf_counter() - started)
+        caller, started = self._find(request), 0.0
+        try:
+            if caller.source is None or operation.is_guarded or b"x-tenant-id" in request.headers:
+                self._check(request, operation, caller)
+            headers = self._spend(caller.name) if self._is_limited else ()
+            if caller.source is None or operation.handle is None:
+                await self._for_edge(request, send, operation, caller, headers)
+                return
+            call = Call(request, send, caller, caller.source, parameter, headers)
+            if method == "OPTIONS":
+                allow = (b"allow", operation.route.allow.encode())
+                await self._answer(call, 200, routes.OPTIONS_BODY, (allow,))
+                return
+            if method != operation.method and not takes_method(operation.route, method):
+                raise method_not_allowed(method, operation.route.allow)
+            if operation.needs_configuration and not call.source.has_configuration:
+                raise _not_ready()
+            started = time.perf_counter()
+            await operation.handle(call)
+        except RefusedError as error:
+            self._series_of(caller).refuse(error.status, is_counted=started > 0 or not operation.is_timed)
+            raise
+        finally:
+            if started and operation.is_timed:
+                (caller.series or self._series_of(caller)).observe(time.perf_counter() - started)
 
-    def _series_of(self, caller: Caller, source: Source) -> Series:
+    def _series_of(self, caller: Caller) -> Series:
         """Where the key's requests are counted. The caller keeps it, so that it is looked for once."""
-        caller.series = self.metrics.series(source.name, caller.name)
+        if caller.series is None:
+            caller.series = self.metrics.series("" if caller.source is None else caller.source.name, caller.name)
         return caller.series
+
+    def _note_refusal(self, call: Call, status: int) -> None:
+        """Count what is answered as a refusal, and not raised as one."""
+        self._series_of(call.caller).refuse(status, is_counted=True)
 
     async def _for_edge(
         self, request: AsgiRequest, send: Send, operation: Operation, caller: Caller, headers: Headers
@@ -267,6 +277,7 @@ class Edge:
             sent, size = await ofrep_json(call.request, self._most_bytes)
             status, body = call.source.responder.ofrep(key, sent, call.source, size)
         except bodies.OfrepError as error:
+            self._note_refusal(call, 400)
             await self._answer(call, 400, error.body(key))
         else:
             await self._answer(call, status, body)
@@ -278,6 +289,7 @@ class Edge:
             sent, size = await ofrep_json(call.request, self._most_bytes)
             bulk = source.responder.ofrep_all(sent, size)
         except bodies.OfrepError as error:
+            self._note_refusal(call, 400)
             await self._answer(call, 400, error.body())
             return
         etag = (b"etag", bulk.etag.encode())
@@ -325,6 +337,8 @@ class Edge:
         if self.settings.is_offline:
             raise RefusedError(503, _NO_SERVER)
         answer = await forward(self._server, path, call.source, call.request, self.settings.most_body_bytes)
+        if answer.status >= 400:
+            self._note_refusal(call, answer.status)
         await self._answer(call, answer.status, answer.body, passed_back(answer))
 
     def _answer(self, call: Call, status: int, body: Any, headers: _Headers = ()) -> Awaitable[None]:
@@ -349,3 +363,7 @@ class Edge:
             sent.extend(self._cross_origin.headers(request.path, origin))
         self.metrics.requests[status] += 1
         return send_whole(send, status, sent, content)
+
+
+def _not_ready() -> RefusedError:
+    return RefusedError(503, credentials.NOT_READY)

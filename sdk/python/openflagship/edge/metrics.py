@@ -17,34 +17,42 @@ from openflagship.client import Status
 
 # Above so many keys the others count together.
 MOST_KEYS: Final = 1_000
+# A histogram takes fourteen lines of a scrape, so fewer keys have one of their own.
+MOST_TIMED_KEYS: Final = 100
+_OTHER: Final = "other"
 _BOUNDS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 # What one process tells of itself; it can be written as JSON.
 Figures: TypeAlias = dict[str, Any]
 
 
-class _Latency:
-    __slots__ = ("counts", "total")
+class Series:
+    """The requests of one key in one environment: how many, how long they took, and what was refused by status."""
+
+    __slots__ = ("counts", "refusals", "requests", "total")
 
     def __init__(self) -> None:
+        self.requests = 0
         self.counts = [0] * (len(_BOUNDS) + 1)
         self.total = 0.0
-
-
-class Series:
-    """The answered requests of one key in one environment, whose latency the keys share."""
-
-    __slots__ = ("_latency", "requests")
-
-    def __init__(self, latency: _Latency) -> None:
-        self.requests = 0
-        self._latency = latency
+        self.refusals: defaultdict[int, int] = defaultdict(int)
 
     def observe(self, seconds: float) -> None:
         self.requests += 1
-        latency = self._latency
-        latency.counts[bisect_left(_BOUNDS, seconds)] += 1
-        latency.total += seconds
+        self.counts[bisect_left(_BOUNDS, seconds)] += 1
+        self.total += seconds
+
+    def refuse(self, status: int, *, is_counted: bool) -> None:
+        """Note a refusal. It `is_counted` where its request is observed too, or is of no kind that is counted."""
+        self.refusals[status] += 1
+        if not is_counted:
+            self.requests += 1
+
+    def add(self, other: Series) -> None:
+        """Take in what another series took, but for its refusals."""
+        self.requests += other.requests
+        self.counts = [sum(pair) for pair in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
 
 
 class Metrics:
@@ -58,26 +66,37 @@ class Metrics:
         self.requests: defaultdict[int, int] = defaultdict(int)
         # By method and status.
         self.grpc_calls: defaultdict[tuple[str, str], int] = defaultdict(int)
-        self._latencies: dict[str, _Latency] = {}
         self._by_key: dict[tuple[str, str], Series] = {}
 
     def series(self, environment: str, key: str) -> Series:
         """Where requests of the data plane are noted. `key` is the public name of a live key."""
         label = (environment, key)
         if label not in self._by_key and len(self._by_key) >= MOST_KEYS:
-            label = (environment, "other")
+            label = (environment, _OTHER)
         if label not in self._by_key:
-            self._by_key[label] = Series(self._latencies.setdefault(environment, _Latency()))
+            self._by_key[label] = Series()
         return self._by_key[label]
 
     def figures(self) -> Figures:
         # Of copies, because a thread that answers gRPC counts meanwhile.
+        by_key = list(self._by_key.items())
+        environments: defaultdict[str, Series] = defaultdict(Series)
+        timed: defaultdict[tuple[str, str], Series] = defaultdict(Series)
+        for number, ((environment, key), series) in enumerate(by_key):
+            environments[environment].add(series)
+            timed[environment, key if number < MOST_TIMED_KEYS else _OTHER].add(series)
         return {
             "evaluations": list(self.evaluations.items()),
             "requests": [(str(status), count) for status, count in list(self.requests.items())],
             "grpc_calls": [(*label, count) for label, count in list(self.grpc_calls.items())],
-            "keys": [(*label, series.requests) for label, series in list(self._by_key.items())],
-            "latencies": [(name, latency.counts, latency.total) for name, latency in list(self._latencies.items())],
+            "keys": [(*label, series.requests) for label, series in by_key],
+            "key_refusals": [
+                (*label, str(status), count)
+                for label, series in by_key
+                for status, count in list(series.refusals.items())
+            ],
+            "latencies": [(name, series.counts, series.total) for name, series in environments.items()],
+            "key_latencies": [(*label, series.counts, series.total) for label, series in timed.items()],
             "environments": [
                 (name, [float(read(status, streams)) for _, _, read in _GAUGES])
                 for name, status, streams in self._sources()
@@ -104,6 +123,7 @@ class _Told(Collector):
             ("requests", "Requests answered, by status.", ["status"]),
             ("grpc_calls", "gRPC calls that ended, by method and status.", ["method", "status"]),
             ("keys", "Requests answered, by environment and key (its public prefix).", ["environment", "key"]),
+            ("key_refusals", "What a key was refused, by HTTP status.", ["environment", "key", "status"]),
         ):
             name = "flagship_edge_key_requests" if member == "keys" else f"flagship_edge_{member}"
             counter = CounterMetricFamily(name, text, labels=[*labels, *self._labels])
@@ -111,15 +131,16 @@ class _Told(Collector):
                 for *values, count in figures[member]:
                     counter.add_metric([*values, *process], count)
             yield counter
-        histogram = HistogramMetricFamily(
-            "flagship_edge_request_seconds",
-            "How long an answer took, by environment.",
-            labels=["environment", *self._labels],
-        )
-        for process, figures in self._told:
-            for environment, counts, total in figures["latencies"]:
-                histogram.add_metric([environment, *process], _buckets(counts), total)
-        yield histogram
+        for member, name, labels in (
+            ("latencies", "flagship_edge_request_seconds", ["environment"]),
+            ("key_latencies", "flagship_edge_key_request_seconds", ["environment", "key"]),
+        ):
+            text = f"How long an answer took, by {' and '.join(labels)}."
+            histogram = HistogramMetricFamily(name, text, labels=[*labels, *self._labels])
+            for process, figures in self._told:
+                for *values, counts, total in figures[member]:
+                    histogram.add_metric([*values, *process], _buckets(counts), total)
+            yield histogram
         for index, (name, text, _) in enumerate(_GAUGES):
             gauge = GaugeMetricFamily(name, text, labels=["environment", *self._labels])
             for process, figures in self._told:

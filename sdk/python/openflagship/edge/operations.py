@@ -46,7 +46,7 @@ class Operation:
     def __post_init__(self) -> None:
         object.__setattr__(self, "method", self.route.method)
         object.__setattr__(self, "is_guarded", self.handle is None or self.needs_server_key)
-        object.__setattr__(self, "is_timed", self.route.process == "data")
+        object.__setattr__(self, "is_timed", self.handle is not None and self.route.process == "data")
 
 
 async def ofrep_json(request: AsgiRequest, most_bytes: int) -> tuple[Any, int]:

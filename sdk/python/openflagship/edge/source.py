@@ -219,6 +219,11 @@ class Source:
         for observe in tuple(self.observers):
             observe([])
 
+    @property
+    def stream_count(self) -> int:
+        """How many follow it: SDKs, further edges, browsers by OFREP, and callers of gRPC."""
+        return len(self.listeners) + len(self.ofrep_listeners) + len(self.observers)
+
     def leave(self, listener: Listener) -> None:
         self.listeners.discard(listener)
         self.ofrep_listeners.discard(listener)

@@ -115,9 +115,14 @@ class _Host:
     async def enter(self, call: Call) -> _Desk:
         caller, source = self._find(call.request)
         call.caller = source.id if caller is None else caller.name
-        self._shared.spend(call.caller)
+        series = self._shared.metrics.series(source.name, call.caller)
+        try:
+            self._shared.spend(call.caller)
+        except RefusedError as error:
+            series.refuse(error.status, is_counted=call.is_stream)
+            raise
         if not call.is_stream:
-            call.note = self._shared.metrics.series(source.name, call.caller)
+            call.note = series
         is_live = (lambda: True) if caller is None else partial(self._environments.callers.is_live, caller)
         return _Desk(source, is_live, partial(self._shared.places.taken, call.caller), self._shared.settings)
 
