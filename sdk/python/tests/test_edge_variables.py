@@ -12,7 +12,7 @@ import pytest
 from configured_edges import EDGE
 from openflagship.edge import EdgeEnvironment, EdgeSettings
 from openflagship.edge.__main__ import main
-from openflagship.edge.variables import tls_files
+from openflagship.edge.settings.variables import tls_files
 from sdk_fixtures import CERTIFICATE
 from small_platform import KEY
 

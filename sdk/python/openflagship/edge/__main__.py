@@ -7,9 +7,9 @@ import os
 import socket
 import sys
 
-from openflagship.edge import processes, variables
+from openflagship.edge import processes
 from openflagship.edge.server import configure, edge_of, log_plainly, run, serve
-from openflagship.edge.variables import tls_files
+from openflagship.edge.settings import variables
 
 _MOST_PROCESSES = 256
 
@@ -24,7 +24,7 @@ def main() -> None:
     try:
         # Made here too, so that a variable that is wrong is said once, before any process starts.
         host, port = _address(arguments.host, arguments.port)
-        count, edge, tls = _processes(), edge_of(), tls_files(os.environ)
+        count, edge, tls = _processes(), edge_of(), variables.tls_files(os.environ)
         if count > 1:
             for shared in edge.settings.grpc.shared():
                 processes.check_free(*shared)

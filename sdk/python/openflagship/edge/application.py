@@ -14,7 +14,7 @@ from openflagship.edge.forwarding import forward, passed_back
 from openflagship.edge.metrics import Metrics, Series, render
 from openflagship.edge.operations import Call, Operation, ofrep_json
 from openflagship.edge.processes import Peers, Place
-from openflagship.edge.settings import EdgeSettings
+from openflagship.edge.settings.edge_settings import EdgeSettings
 from openflagship.edge.source import Source
 from openflagship.edge.streams import Streams
 from openflagship.wire import acknowledgements, bodies, conditional, credentials, limits, routes, sse

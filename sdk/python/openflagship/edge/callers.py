@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from openflagship.edge.keys import EdgeEnvironment
 from openflagship.edge.metrics import Series
+from openflagship.edge.settings.keys import EdgeEnvironment
 from openflagship.edge.source import Source, name_of
 from openflagship.wire.asgi import AsgiRequest
 from openflagship.wire.credentials import (

@@ -14,9 +14,9 @@ from openflagship.client.transport.aio import AsyncDriver
 from openflagship.client.transport.tls import tls_of
 from openflagship.edge.callers import Caller, Callers
 from openflagship.edge.directory import Directory, part_for
-from openflagship.edge.keys import EdgeEnvironment
 from openflagship.edge.listeners import Listener
-from openflagship.edge.settings import EdgeSettings
+from openflagship.edge.settings.edge_settings import EdgeSettings
+from openflagship.edge.settings.keys import EdgeEnvironment
 from openflagship.edge.source import EdgeClient, Source, name_of
 from openflagship.wire import sse
 from openflagship.wire.credentials import EDGE_EVENT, EDGE_SCOPE, EdgeConfiguration, FurtherEdge

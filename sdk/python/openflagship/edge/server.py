@@ -13,8 +13,8 @@ import uvicorn
 
 from openflagship.edge.application import Edge
 from openflagship.edge.processes import START_FAILED, Place, sharing
-from openflagship.edge.settings import EdgeSettings
-from openflagship.edge.variables import tls_files
+from openflagship.edge.settings.edge_settings import EdgeSettings
+from openflagship.edge.settings.variables import tls_files
 from openflagship.serving.descriptors import Refusals, most_connections
 from openflagship.serving.interpreter import settle
 

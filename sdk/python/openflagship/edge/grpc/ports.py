@@ -15,7 +15,7 @@ from openflagship.edge.environments import Environments
 from openflagship.edge.grpc.connect import ConnectServer
 from openflagship.edge.grpc.settings import GrpcAddress
 from openflagship.edge.metrics import Metrics
-from openflagship.edge.settings import EdgeSettings
+from openflagship.edge.settings.edge_settings import EdgeSettings
 from openflagship.edge.source import Source
 from openflagship.rpc import flagd
 from openflagship.rpc.affected import Changes

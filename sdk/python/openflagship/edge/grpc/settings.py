@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from openflagship.edge.variables import check_authorities, naming
+from openflagship.edge.settings.variables import check_authorities, naming
 
 _ADDRESSES: Final = "FLAGSHIP_EDGE_GRPC"
 _CONNECT: Final = "connect:"

@@ -17,9 +17,9 @@ from openflagship.client.snapshots.published import PublishedSnapshot
 from openflagship.client.snapshots.stores import SnapshotStore
 from openflagship.client.transport.proxies import is_local
 from openflagship.client.transport.tls import tls_of
-from openflagship.edge import variables
 from openflagship.edge.grpc.settings import GrpcSettings
-from openflagship.edge.keys import KEYS, EdgeEnvironment, environments_of
+from openflagship.edge.settings import variables
+from openflagship.edge.settings.keys import KEYS, EdgeEnvironment, environments_of
 from openflagship.serving.descriptors import MOST_CONNECTIONS
 
 # The address of an edge without a server. Nothing connects to it; the name is one that never exists.
