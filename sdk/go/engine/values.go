@@ -48,7 +48,14 @@ func booleanValue(isTrue bool) value { return value{kind: booleanKind, isTrue: i
 //
 // An instant becomes its text; a named type is what it is made of, unless it writes itself as text, as a UUID does.
 // What stands for none of these is otherKind.
-func valueOf(given any) value {
+func valueOf(given any) value { return valueAt(given, mostHops, false) }
+
+// Of pointers to pointers. One that points to itself has no end.
+const mostHops = 8
+
+// valueAt reads a value that so many pointers may lead to. A list in a list is none, whatever is in it: it may be
+// itself.
+func valueAt(given any, hops int, isElement bool) value {
 	switch found := given.(type) {
 	case nil:
 		return value{}
@@ -63,9 +70,9 @@ func valueOf(given any) value {
 	case int64:
 		return numberValue(float64(found))
 	case []any:
-		return listOf(len(found), func(i int) any { return found[i] })
+		return listOf(len(found), hops, isElement, func(i int) any { return found[i] })
 	case []string:
-		return listOf(len(found), func(i int) any { return found[i] })
+		return listOf(len(found), hops, isElement, func(i int) any { return found[i] })
 	case time.Time:
 		return textValue(found.Format(time.RFC3339Nano))
 	case json.Number:
@@ -87,13 +94,13 @@ func valueOf(given any) value {
 		number, _ := found.Float64()
 		return numberValue(number)
 	}
-	return reflected(reflect.ValueOf(given))
+	return reflected(reflect.ValueOf(given), hops, isElement)
 }
 
 // decimal is how *big.Rat and the usual packages for decimals give their number.
 type decimal interface{ Float64() (float64, bool) }
 
-func reflected(given reflect.Value) value {
+func reflected(given reflect.Value, hops int, isElement bool) value {
 	if isNil(given) {
 		return value{}
 	}
@@ -104,7 +111,9 @@ func reflected(given reflect.Value) value {
 	}
 	switch given.Kind() {
 	case reflect.Pointer, reflect.Interface:
-		return valueOf(given.Elem().Interface())
+		if hops > 0 {
+			return valueAt(given.Elem().Interface(), hops-1, isElement)
+		}
 	case reflect.String:
 		return textValue(given.String())
 	case reflect.Bool:
@@ -118,7 +127,7 @@ func reflected(given reflect.Value) value {
 	case reflect.Slice, reflect.Array:
 		// Bytes are no list of numbers to anybody.
 		if given.Type().Elem().Kind() != reflect.Uint8 {
-			return listOf(given.Len(), func(i int) any { return given.Index(i).Interface() })
+			return listOf(given.Len(), hops, isElement, func(i int) any { return given.Index(i).Interface() })
 		}
 	}
 	return value{kind: otherKind}
@@ -132,8 +141,14 @@ func isNil(given reflect.Value) bool {
 	return false
 }
 
-// written is the text or the number that a value of a foreign type gives of itself; absent where it gives none.
+// written is the text or the number that a value of a foreign type gives of itself; absent where it gives none, or
+// panics.
 func written(given any) (text string, number float64, form kind) {
+	defer func() {
+		if recover() != nil {
+			text, number, form = "", 0, absent
+		}
+	}()
 	switch found := given.(type) {
 	case decimal:
 		number, _ = found.Float64()
@@ -146,13 +161,13 @@ func written(given any) (text string, number float64, form kind) {
 	return "", 0, absent
 }
 
-func listOf(size int, at func(int) any) value {
+func listOf(size, hops int, isElement bool, at func(int) any) value {
+	if isElement {
+		return value{kind: otherKind}
+	}
 	items := make([]value, size)
 	for i := range items {
-		items[i] = valueOf(at(i))
-		if items[i].kind == listKind {
-			items[i] = value{kind: otherKind}
-		}
+		items[i] = valueAt(at(i), hops, true)
 	}
 	return value{kind: listKind, list: &items}
 }
@@ -182,7 +197,9 @@ const mostExact = 1 << 53
 //
 // Whole numbers become decimal text: those of Go's integers at any size, doubles up to 2^53. Text that is no UTF-8 is
 // no unit.
-func unitOf(given any) string {
+func unitOf(given any) string { return unitAt(given, mostHops) }
+
+func unitAt(given any, hops int) string {
 	switch found := given.(type) {
 	case string:
 		return unitText(found)
@@ -204,8 +221,8 @@ func unitOf(given any) string {
 			return strconv.FormatInt(reflection.Int(), 10)
 		case reflection.CanUint() && !isWritten(given):
 			return strconv.FormatUint(reflection.Uint(), 10)
-		case reflection.Kind() == reflect.Pointer && !reflection.IsNil() && !isWritten(given):
-			return unitOf(reflection.Elem().Interface())
+		case reflection.Kind() == reflect.Pointer && !reflection.IsNil() && hops > 0 && !isWritten(given):
+			return unitAt(reflection.Elem().Interface(), hops-1)
 		}
 	}
 	switch found := valueOf(given); {

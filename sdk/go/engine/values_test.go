@@ -58,6 +58,34 @@ func TestAttributes_OfGosOwnTypes_AreTakenExactly(t *testing.T) {
 	}
 }
 
+// broken writes itself as text, and has a bug.
+type broken struct{}
+
+func (broken) MarshalText() ([]byte, error) { panic("a bug of the attribute's type") }
+
+type loop *loop
+
+func TestAttributes_WithoutAnEndOrWithABug_MatchNothing(t *testing.T) {
+	list := []any{"x", nil}
+	list[1] = list
+	var itself any
+	itself = &itself
+	var round loop
+	round = &round
+	for name, given := range map[string]any{"list": list, "pointer": itself, "named": round, "bug": broken{}, "bug behind": &broken{}} {
+		user := map[string]any{"a": given}
+		if !holds(t, `[{"attribute":"a","operator":"exists"}]`, user) || holds(t, `[{"attribute":"a","operator":"equals","value":"y"}]`, user) {
+			t.Errorf("%s is taken for another value", name)
+		}
+		if id := UserOf(given, nil).ID; id != "" {
+			t.Errorf("%s is the id %q", name, id)
+		}
+	}
+	if !holds(t, `[{"attribute":"a","operator":"contains","value":"x"}]`, map[string]any{"a": list}) {
+		t.Error("a list that holds itself holds nothing else")
+	}
+}
+
 func TestUnits_OfWholeNumbers_AreTheirDecimalText(t *testing.T) {
 	environment := environmentWith(t, `,"bucketBy":"id"`)
 	for _, one := range []struct {
