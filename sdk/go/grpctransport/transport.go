@@ -46,7 +46,9 @@ type Options struct {
 	Dial []grpc.DialOption
 }
 
-// New is the transport to a server's gRPC port, such as flags.example.com:8013. It connects once a client asks.
+// New is the transport to a server's gRPC port, such as flags.example.com:8013, or to another target of gRPC's, such as
+// dns:///flags.example.com:8013 or unix:/run/flagship.sock. It connects once a client asks. openflagship.New fails for a
+// target that cannot work.
 func New(target string, options Options) openflagship.Transport {
 	return &transport{target, options}
 }
@@ -56,8 +58,11 @@ type transport struct {
 	options Options
 }
 
-// Carry fails for a target that is no address.
+// Carry fails for a target that gRPC cannot connect to.
 func (t *transport) Carry(next http.RoundTripper) (http.RoundTripper, error) {
+	if err := checkTarget(t.target, len(t.options.Dial) > 0); err != nil {
+		return nil, err
+	}
 	safe := insecure.NewCredentials()
 	if !t.options.Plain {
 		config := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -74,7 +79,7 @@ func (t *transport) Carry(next http.RoundTripper) (http.RoundTripper, error) {
 	}, t.options.Dial...)
 	tried, err := grpc.NewClient(t.target, dial...)
 	if err != nil {
-		return nil, err
+		return nil, errors.New(strings.ReplaceAll(err.Error(), t.target, "…"))
 	}
 	return &carrier{target: t.target, dial: dial, next: next}, tried.Close()
 }

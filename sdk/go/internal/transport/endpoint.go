@@ -2,7 +2,9 @@ package transport
 
 import (
 	"errors"
+	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -14,16 +16,41 @@ type Endpoint struct {
 	Prefix string
 }
 
-// ErrAddress does not hold the address itself: that may hold a password.
-var ErrAddress = errors.New("give an address such as https://flags.example.com")
+// What is wrong with an address. None holds the address itself: that may hold a password.
+var (
+	ErrAddress = errors.New("give an address such as https://flags.example.com")
+	errPort    = errors.New("the port of an address is 1 to 65535")
+	errIPv6    = errors.New("an IPv6 address stands in brackets, such as http://[::1]:8000")
+)
 
 // EndpointOf reads an address, which has to be http or https.
 func EndpointOf(address string) (Endpoint, error) {
 	found, err := url.Parse(address)
-	if err != nil || (found.Scheme != "http" && found.Scheme != "https") || found.Hostname() == "" {
+	if err != nil || (found.Scheme != "http" && found.Scheme != "https") {
 		return Endpoint{}, ErrAddress
 	}
+	if err := checkHost(found); err != nil {
+		return Endpoint{}, err
+	}
 	return Endpoint{originOf(found), strings.TrimRight(found.EscapedPath(), "/")}, nil
+}
+
+// checkHost fails for a host or a port that nobody can connect to.
+func checkHost(address *url.URL) error {
+	host := address.Hostname()
+	if host == "" {
+		return ErrAddress
+	}
+	isBracketed := strings.HasPrefix(address.Host, "[")
+	if found, err := netip.ParseAddr(host); isBracketed != strings.Contains(host, ":") || (isBracketed && (err != nil || !found.Is6())) {
+		return errIPv6
+	}
+	if port := address.Port(); port != "" {
+		if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
+			return errPort
+		}
+	}
+	return nil
 }
 
 // IsTLS says whether the server is reached over TLS.
@@ -42,7 +69,8 @@ func OriginOf(address string) string {
 }
 
 func originOf(address *url.URL) string {
-	host := strings.ToLower(address.Host)
+	// A zone of IPv6 is written with an escape, which reading took away.
+	host := strings.ReplaceAll(strings.ToLower(address.Host), "%", "%25")
 	usual := map[string]string{"http": ":80", "https": ":443"}[address.Scheme]
-	return address.Scheme + "://" + strings.TrimSuffix(host, usual)
+	return address.Scheme + "://" + strings.TrimSuffix(strings.TrimSuffix(host, usual), ":")
 }

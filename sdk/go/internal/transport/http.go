@@ -52,6 +52,9 @@ func NewWay(proxy string, authorities *x509.CertPool, connect time.Duration) (*W
 			// Not the address itself: it may hold a password.
 			return nil, errProxy
 		}
+		if err := checkHost(address); err != nil {
+			return nil, fmt.Errorf("proxy: %w", err)
+		}
 		through = http.ProxyURL(address)
 	}
 	dialer := &net.Dialer{Timeout: connect}
