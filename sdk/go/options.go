@@ -108,6 +108,23 @@ type Options struct {
 	MostEvents int
 }
 
+// String is for logs: it leaves out secrets, addresses that may hold a password, and rules, which may name users.
+func (o Options) String() string {
+	type plain Options
+	shown := plain(o)
+	for _, one := range []*string{&shown.StreamURL, &shown.Proxy} {
+		if *one != "" {
+			*one = "…"
+		}
+	}
+	// Of a secret the address in memory is printed; not even that is of use.
+	shown.SigningSecret, shown.HashKey, shown.Bootstrap = nil, nil, nil
+	return fmt.Sprintf("%+v", shown)
+}
+
+// GoString is String, for %#v.
+func (o Options) GoString() string { return "openflagship.Options" + o.String() }
+
 // settled are the options with their defaults. It fails for what cannot work; nothing later on does.
 func (o *Options) settled() (*settings.Settings, error) {
 	s := &settings.Settings{
@@ -163,7 +180,38 @@ func (o *Options) settled() (*settings.Settings, error) {
 	if s.MostEvents == 0 {
 		s.MostEvents = 10_000
 	}
+	if err := o.checkStore(); err != nil {
+		return nil, err
+	}
 	return s, o.settleSecrets(s)
+}
+
+// checkStore refuses what the SDK's own stores cannot work with, such as the path of a variable that is not set.
+func (o *Options) checkStore() error {
+	problem, isNil := "", false
+	switch store := o.Store.(type) {
+	case FileStore:
+		problem = store.problem()
+	case *FileStore:
+		if isNil = store == nil; !isNil {
+			problem = store.problem()
+		}
+	case RedisStore:
+		problem = store.problem()
+	case *RedisStore:
+		if isNil = store == nil; !isNil {
+			problem = store.problem()
+		}
+	case *MemoryStore:
+		isNil = store == nil
+	}
+	if isNil {
+		problem = "it is a pointer to nothing; leave it out"
+	}
+	if problem != "" {
+		return errors.New("openflagship: Store: " + problem)
+	}
+	return nil
 }
 
 // settleSecrets refuses an empty secret, such as that of a variable that is not set: it would protect nothing.

@@ -29,6 +29,14 @@ type Store interface {
 // FileStore is a file that is replaced as a whole: a reader finds the old snapshot or the new one, never half of one.
 type FileStore struct{ Path string }
 
+// problem is why it cannot work.
+func (s FileStore) problem() string {
+	if s.Path == "" {
+		return "Path is empty; give a file's, or no store"
+	}
+	return ""
+}
+
 // Load reads the file.
 func (s FileStore) Load(context.Context) (*Kept, error) {
 	content, err := os.ReadFile(s.Path)
@@ -116,6 +124,14 @@ func (s RedisStore) key() string {
 		return "openflagship:snapshot"
 	}
 	return s.Key
+}
+
+// problem is why it cannot work.
+func (s RedisStore) problem() string {
+	if s.Do == nil {
+		return "Do is nil; give a function that sends a command"
+	}
+	return ""
 }
 
 // Load reads the hash.
