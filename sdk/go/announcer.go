@@ -24,6 +24,14 @@ type announcer struct {
 	change       *Change
 	connections  []string
 	isTelling    bool
+	isOver       bool
+}
+
+// end tells nobody of what is to come: the client is closed.
+func (a *announcer) end() {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	a.isOver = true
 }
 
 func (a *announcer) listen(listener func(Change)) (end func()) {
@@ -54,7 +62,7 @@ func (a *announcer) listenToConnection(listener func(string)) (end func()) {
 func (a *announcer) changed(change Change) {
 	a.mutex.Lock()
 	defer a.mutex.Unlock()
-	if len(a.onChange) == 0 {
+	if len(a.onChange) == 0 || a.isOver {
 		return
 	}
 	if a.change == nil {
@@ -72,7 +80,7 @@ func (a *announcer) changed(change Change) {
 func (a *announcer) connectionIs(connection string) {
 	a.mutex.Lock()
 	defer a.mutex.Unlock()
-	if len(a.onConnection) == 0 {
+	if len(a.onConnection) == 0 || a.isOver {
 		return
 	}
 	a.connections = append(a.connections, connection)

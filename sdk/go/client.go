@@ -63,7 +63,7 @@ type Client struct {
 	loaded       chan struct{}
 	work         sync.WaitGroup
 	hasSent      chan struct{}
-	sendingAlone sync.Mutex
+	sendingAlone chan struct{}
 	closing      sync.Once
 	isClosing    atomic.Bool
 	news         news
@@ -94,7 +94,7 @@ func New(serverKey, address string, options Options) (*Client, error) {
 		}
 	}
 	c := &Client{settings: s, way: way, voice: logs.New(options.Logger, key), usage: sending.NewUsage()}
-	c.refused = c.refuse
+	c.refused, c.sendingAlone = c.refuse, make(chan struct{}, 1)
 	c.instance = instanceOf(options.Instance)
 	c.announcer = &announcer{voice: c.voice}
 	c.configuration = following.NewConfiguration(s.StaleAfter, following.Observer{
@@ -107,10 +107,11 @@ func New(serverKey, address string, options Options) (*Client, error) {
 	for _, hook := range options.Hooks {
 		c.AddHook(hook)
 	}
-	if err := c.adoptBootstrap(options.Bootstrap); err != nil {
-		return nil, err
+	if err = c.adoptBootstrap(options.Bootstrap); err == nil {
+		err = c.connect(address, key, way, options.Store)
 	}
-	if err := c.connect(address, key, way, options.Store); err != nil {
+	if err != nil {
+		way.Close()
 		return nil, fmt.Errorf("openflagship: %w", err)
 	}
 	c.start(options.Store, fingerprintOf(key))
@@ -236,7 +237,7 @@ func (c *Client) adoptBootstrap(bootstrap []byte) error {
 	}
 	copied, err := keeping.Read(string(bootstrap), "", "")
 	if err != nil {
-		return fmt.Errorf("openflagship: Bootstrap: %w", err)
+		return fmt.Errorf("Bootstrap: %w", err)
 	}
 	c.configuration.AdoptBootstrap(copied.Environment, c.settings.Mode == Offline)
 	return nil
@@ -294,8 +295,10 @@ func (c *Client) Environment() *engine.Environment { return c.configuration.Envi
 // timer and no socket. Evaluation goes on from memory, and events are refused with one warning. The error says what
 // could not be sent.
 func (c *Client) Close(ctx context.Context) error {
-	c.closing.Do(func() { c.close(ctx) })
-	if lost := c.sender.Counts().Lost; lost > 0 {
+	c.closing.Do(func() { c.close(lastingIfNil(ctx)) })
+	counts := c.sender.Counts()
+	// Those that still wait are lost too, counted or not: nobody sends them any more.
+	if lost := max(counts.Lost, counts.Pending); lost > 0 {
 		return fmt.Errorf("openflagship: %d events could not be sent", lost)
 	}
 	return nil
@@ -323,9 +326,7 @@ func (c *Client) close(ctx context.Context) {
 	switch c.settings.Mode {
 	case OnDemand:
 		c.demand.wait(last)
-		c.sendingAlone.Lock()
-		c.sender.Close(c.sending)
-		c.sendingAlone.Unlock()
+		c.sendAlone(last, func() { c.sender.Close(c.sending) })
 	case Stream, Poll:
 		select {
 		case <-c.hasSent:
@@ -342,7 +343,36 @@ func (c *Client) close(ctx context.Context) {
 	case <-done:
 	case <-last.Done():
 	}
+	c.announcer.end()
 	c.way.Close()
+}
+
+// sendAlone sends in the mode OnDemand, where no goroutine does, once no other call does, and waits as long as the
+// context: BeforeSend may hang, and the server may be away.
+func (c *Client) sendAlone(ctx context.Context, send func()) {
+	select {
+	case c.sendingAlone <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { <-c.sendingAlone }()
+		c.voice.Guard("a bug in openflagship", send)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// lastingIfNil is the context, or in place of none one that does not end.
+func lastingIfNil(ctx context.Context) context.Context {
+	if ctx == nil {
+		return context.Background()
+	}
+	return ctx
 }
 
 // news wakes those who wait for a change of state.

@@ -2,6 +2,7 @@ package openflagship
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,6 +47,8 @@ func (d *demand) start(isForced bool) <-chan struct{} {
 	}
 	done := make(chan struct{})
 	d.refreshing = done
+	// Evaluations need not ask for the lock meanwhile.
+	d.notBefore.Store(math.MaxInt64)
 	go func() {
 		defer close(done)
 		isGood := false

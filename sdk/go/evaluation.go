@@ -3,6 +3,7 @@ package openflagship
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 
 	"openflagship/engine"
 	"openflagship/internal/sending"
@@ -35,24 +36,28 @@ func (c *Client) IsEnabled(key string, user User) bool { return c.BoolValue(key,
 
 // BoolValue is the value of a boolean flag; otherwise where the flag has another type, or is not there.
 func (c *Client) BoolValue(key string, user User, otherwise bool) bool {
-	if outcome := c.ask(engine.Boolean, key, user, nil); outcome.Decision != nil {
-		return outcome.Value.(bool)
-	}
-	return otherwise
+	return plain(c, engine.Boolean, key, user, otherwise)
 }
 
 // StringValue is the value of a string flag; otherwise where the flag has another type, or is not there.
 func (c *Client) StringValue(key string, user User, otherwise string) string {
-	if outcome := c.ask(engine.String, key, user, nil); outcome.Decision != nil {
-		return outcome.Value.(string)
-	}
-	return otherwise
+	return plain(c, engine.String, key, user, otherwise)
 }
 
 // NumberValue is the value of a number flag; otherwise where the flag has another type, or is not there.
 func (c *Client) NumberValue(key string, user User, otherwise float64) float64 {
-	if outcome := c.ask(engine.Number, key, user, nil); outcome.Decision != nil {
-		return outcome.Value.(float64)
+	return plain(c, engine.Number, key, user, otherwise)
+}
+
+// plain is the value alone.
+func plain[Value any](c *Client, kind engine.FlagType, key string, user User, otherwise Value) Value {
+	var told any
+	if c.extras.Load() != nil {
+		// Only hooks ask for it, and it may take memory.
+		told = otherwise
+	}
+	if outcome := c.ask(kind, key, user, told, nil); outcome.Decision != nil {
+		return outcome.Value.(Value)
 	}
 	return otherwise
 }
@@ -62,43 +67,69 @@ func (c *Client) JSONValue(key string, user User, otherwise any) any {
 	return c.JSONDetail(key, user, otherwise).Value
 }
 
-// JSONInto reads the value of a json flag into what target points to. Where there is none, or the value does not fit,
-// target stays as it is, and the answer says why.
+// JSONInto reads the value of a json flag into what target points to, as encoding/json reads it into a new variable:
+// it replaces target as a whole, and a member that the value lacks becomes zero. A value of null leaves a target that
+// cannot be nil as it is.
+//
+// Where there is no value, or it does not fit, all of target stays as it is, the answer says why, and no exposure is
+// recorded. A target that is no pointer, or nil, fits nothing.
 func (c *Client) JSONInto(key string, user User, target any) Answer {
-	outcome := c.ask(engine.JSON, key, user, nil)
-	if outcome.Decision != nil {
-		text, err := json.Marshal(outcome.Value)
+	into := reflect.ValueOf(target)
+	var made reflect.Value
+	outcome := c.ask(engine.JSON, key, user, nil, func(value any) string {
+		if into.Kind() != reflect.Pointer || into.IsNil() {
+			return "The target is no pointer, or nil: give a pointer to a variable."
+		}
+		if value == nil && isNeverNil(into) {
+			return ""
+		}
+		made = reflect.New(into.Type().Elem())
+		text, err := json.Marshal(value)
 		if err == nil {
-			err = json.Unmarshal(text, target)
+			err = json.Unmarshal(text, made.Interface())
 		}
 		if err != nil {
-			outcome = engine.Failure(c.Environment(), engine.TypeMismatch, err.Error())
+			return "The flag's value does not fit the target: " + err.Error()
 		}
+		return ""
+	})
+	if outcome.Decision != nil && made.IsValid() {
+		into.Elem().Set(made.Elem())
 	}
 	return answerOf(&outcome, nil)
 }
 
+// isNeverNil says whether null can be told in no way to what this points to.
+func isNeverNil(into reflect.Value) bool {
+	switch into.Type().Elem().Kind() {
+	case reflect.Interface, reflect.Map, reflect.Pointer, reflect.Slice:
+		return false
+	}
+	_, readsItself := into.Interface().(json.Unmarshaler)
+	return !readsItself
+}
+
 // BoolDetail is like BoolValue, with the reason: ERROR and TYPE_MISMATCH for a flag of another type.
 func (c *Client) BoolDetail(key string, user User, otherwise bool) Detail[bool] {
-	outcome := c.ask(engine.Boolean, key, user, otherwise)
+	outcome := c.ask(engine.Boolean, key, user, otherwise, nil)
 	return detailOf(&outcome, otherwise)
 }
 
 // StringDetail is like StringValue, with the reason.
 func (c *Client) StringDetail(key string, user User, otherwise string) Detail[string] {
-	outcome := c.ask(engine.String, key, user, otherwise)
+	outcome := c.ask(engine.String, key, user, otherwise, nil)
 	return detailOf(&outcome, otherwise)
 }
 
 // NumberDetail is like NumberValue, with the reason.
 func (c *Client) NumberDetail(key string, user User, otherwise float64) Detail[float64] {
-	outcome := c.ask(engine.Number, key, user, otherwise)
+	outcome := c.ask(engine.Number, key, user, otherwise, nil)
 	return detailOf(&outcome, otherwise)
 }
 
 // JSONDetail is like JSONValue, with the reason.
 func (c *Client) JSONDetail(key string, user User, otherwise any) Detail[any] {
-	outcome := c.ask(engine.JSON, key, user, otherwise)
+	outcome := c.ask(engine.JSON, key, user, otherwise, nil)
 	detail := detailOf(&outcome, otherwise)
 	if outcome.Decision != nil {
 		detail.Value = Copied(outcome.Value)
@@ -108,20 +139,24 @@ func (c *Client) JSONDetail(key string, user User, otherwise any) Detail[any] {
 
 // Detail is the answer of a flag of any type.
 func (c *Client) Detail(key string, user User, otherwise any) Answer {
-	outcome := c.ask("", key, user, otherwise)
+	outcome := c.ask("", key, user, otherwise, nil)
 	return answerOf(&outcome, otherwise)
 }
 
-// Outcome is what the engine gives, for providers of other interfaces. An empty kind is any type.
-func (c *Client) Outcome(kind engine.FlagType, key string, user User, otherwise any) engine.Outcome {
-	return c.ask(kind, key, user, otherwise)
+// fits says what is wrong with a value for the caller; empty where nothing is. nil: each value fits.
+type fits = func(value any) (problem string)
+
+// Outcome is what the engine gives, for providers of other interfaces. An empty kind is any type. Where fits says that
+// something is wrong with the value, that is a mismatch: the caller's default is served, and no exposure is recorded.
+func (c *Client) Outcome(kind engine.FlagType, key string, user User, otherwise any, fits fits) engine.Outcome {
+	return c.ask(kind, key, user, otherwise, fits)
 }
 
 // All are the answers of all flags, or of the named ones. It records no exposures: no user has seen them yet.
 func (c *Client) All(user User, keys ...string) map[string]Answer {
 	answers := map[string]Answer{}
 	c.voice.Guard("an evaluation failed", func() {
-		c.demand.begin()
+		c.lookAtClock()
 		more := c.extras.Load()
 		c.Environment().EvaluateAll(user.Refusing(c.refused), keys, func(key string, outcome engine.Outcome) {
 			if fixed := more.fixed(key, user); fixed != nil {
@@ -146,7 +181,7 @@ func (c *Client) All(user User, keys ...string) map[string]Answer {
 }
 
 // TrackExposure records that this user was shown what the flag gives them, as after All.
-func (c *Client) TrackExposure(key string, user User) { c.ask("", key, user, nil) }
+func (c *Client) TrackExposure(key string, user User) { c.ask("", key, user, nil, nil) }
 
 // TrackDetails is what a conversion or a metric's value has besides its name and user. It is written down at the call.
 type TrackDetails = sending.Details
@@ -176,23 +211,37 @@ func (c *Client) track(kind sending.Kind, name string, user User, details TrackD
 	})
 }
 
-// ask evaluates. A panic is a bug, or foreign code's; it costs the caller's default.
-func (c *Client) ask(kind engine.FlagType, key string, user User, otherwise any) (outcome engine.Outcome) {
+// ask evaluates. A panic is a bug, or foreign code's; it costs the caller's default. fits is as in Outcome.
+func (c *Client) ask(
+	kind engine.FlagType, key string, user User, otherwise any, fits fits,
+) (outcome engine.Outcome) {
 	defer func() {
 		if problem := recover(); problem != nil {
 			c.voice.Warn("an evaluation failed: the default is served: %v", problem)
 			outcome = engine.Failure(nil, engine.General, fmt.Sprintf("%T", problem))
 		}
 	}()
-	c.demand.begin()
+	c.lookAtClock()
 	user = user.Refusing(c.refused)
 	if more := c.extras.Load(); more != nil {
-		return c.evaluateAround(more, kind, key, user, otherwise)
+		return c.evaluateAround(more, kind, key, user, otherwise, fits)
 	}
-	return c.evaluate(kind, key, user)
+	return c.evaluate(kind, key, user, fits)
 }
 
-func (c *Client) evaluate(kind engine.FlagType, key string, user User) engine.Outcome {
+// lookAtClock does at an evaluation what no goroutine does in the mode OnDemand, and after Close.
+func (c *Client) lookAtClock() {
+	isClosing := c.isClosing.Load()
+	if c.demand == nil && !isClosing {
+		return
+	}
+	if !isClosing {
+		c.demand.begin()
+	}
+	c.configuration.CheckStaleness()
+}
+
+func (c *Client) evaluate(kind engine.FlagType, key string, user User, fits fits) engine.Outcome {
 	outcome := c.configuration.Environment().Evaluate(key, user)
 	switch {
 	case outcome.Decision == nil:
@@ -200,9 +249,8 @@ func (c *Client) evaluate(kind engine.FlagType, key string, user User) engine.Ou
 			return engine.Failure(nil, engine.FlagNotFound, notReady)
 		}
 		c.usage.CountFailure(key, outcome.ErrorCode())
-	case kind != "" && outcome.Type != kind:
-		// Nobody sees a variant of another type, so no exposure is recorded for it.
-		c.mismatch(&outcome, kind, key)
+	case c.isMismatch(&outcome, kind, key, fits):
+		// Nobody sees a variant that does not fit, so no exposure is recorded for it.
 	default:
 		c.usage.Count(outcome.Decision)
 		if outcome.IsLogged && outcome.Unit != "" {
@@ -215,10 +263,20 @@ func (c *Client) evaluate(kind engine.FlagType, key string, user User) engine.Ou
 // What an answer's detail says while no configuration was had.
 const notReady = "not_ready"
 
-func (c *Client) mismatch(outcome *engine.Outcome, kind engine.FlagType, key string) {
-	problem := fmt.Sprintf("The flag's type is %s, asked for was %s.", outcome.Type, kind)
+// isMismatch says whether the answer is none that the caller asked for; then it is a failure from now on.
+func (c *Client) isMismatch(outcome *engine.Outcome, kind engine.FlagType, key string, fits fits) bool {
+	problem := ""
+	if kind != "" && outcome.Type != kind {
+		problem = fmt.Sprintf("The flag's type is %s, asked for was %s.", outcome.Type, kind)
+	} else if fits != nil {
+		problem = fits(outcome.Value)
+	}
+	if problem == "" {
+		return false
+	}
 	*outcome = engine.Failure(c.Environment(), engine.TypeMismatch, problem)
 	c.usage.CountFailure(key, engine.TypeMismatch)
+	return true
 }
 
 // refuse warns of an attribute that no condition can read, once for each flag that asks for it.

@@ -26,7 +26,7 @@ type Hook struct {
 
 // evaluateAround is an evaluation with hooks or overrides: Before each in their order, After each in reverse.
 func (c *Client) evaluateAround(
-	more *extras, kind engine.FlagType, key string, user User, otherwise any,
+	more *extras, kind engine.FlagType, key string, user User, otherwise any, fits fits,
 ) engine.Outcome {
 	question := Question{key, user.ID, otherwise, c.Environment().TypeOf(key)}
 	for _, hook := range more.hooks {
@@ -39,7 +39,7 @@ func (c *Client) evaluateAround(
 			}
 		})
 	}
-	outcome := c.overridden(more, kind, key, user)
+	outcome := c.overridden(more, kind, key, user, fits)
 	answer := answerOf(&outcome, otherwise)
 	for i := len(more.hooks) - 1; i >= 0; i-- {
 		name, call := "After", more.hooks[i].After
@@ -59,14 +59,12 @@ func (c *Client) evaluateAround(
 }
 
 // overridden is the answer that stands in the flag's place in tests, or else the flag's.
-func (c *Client) overridden(more *extras, kind engine.FlagType, key string, user User) engine.Outcome {
+func (c *Client) overridden(more *extras, kind engine.FlagType, key string, user User, fits fits) engine.Outcome {
 	fixed := more.fixed(key, user)
 	if fixed == nil {
-		return c.evaluate(kind, key, user)
+		return c.evaluate(kind, key, user, fits)
 	}
 	outcome := engine.Fixed(c.Environment(), fixed)
-	if kind != "" && fixed.Type != kind {
-		c.mismatch(&outcome, kind, key)
-	}
+	c.isMismatch(&outcome, kind, key, fits)
 	return outcome
 }

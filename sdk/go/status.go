@@ -41,7 +41,7 @@ type Status struct {
 
 // Status is the present state, from memory.
 func (c *Client) Status() Status {
-	if c.settings.Mode == OnDemand {
+	if c.settings.Mode == OnDemand || c.isClosing.Load() {
 		c.configuration.CheckStaleness()
 	}
 	environment, _, source := c.configuration.Held()
@@ -78,6 +78,7 @@ func (c *Client) String() string {
 // Ready waits for the network, as long as the context has a deadline for, and else for StartWait; it says what is served
 // from. It waits no longer once the server has refused the key. What a store keeps is read in any case.
 func (c *Client) Ready(ctx context.Context) Source {
+	ctx = lastingIfNil(ctx)
 	if _, hasDeadline := ctx.Deadline(); !hasDeadline {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.settings.StartWait)
@@ -107,11 +108,11 @@ func (c *Client) isSettled() bool {
 // Refresh, in the mode OnDemand, asks for the configuration where the present one is older than PollInterval, and waits
 // for it. In other modes it asks nobody. The error says why the configuration may be out of date.
 func (c *Client) Refresh(ctx context.Context) error {
+	if c.isClosing.Load() && c.settings.Mode != Offline {
+		return errClosed
+	}
 	if c.settings.Mode == OnDemand {
-		if c.isClosing.Load() {
-			return errClosed
-		}
-		ctx, cancel := context.WithTimeout(ctx, c.settings.Answer)
+		ctx, cancel := context.WithTimeout(lastingIfNil(ctx), c.settings.Answer)
 		defer cancel()
 		c.demand.refresh(ctx, false)
 		c.configuration.CheckStaleness()
@@ -131,14 +132,17 @@ func (c *Client) Refresh(ctx context.Context) error {
 
 // Flush sends the waiting events; the error says that some still wait when the context ends. A closed client sends none.
 func (c *Client) Flush(ctx context.Context) error {
+	ctx = lastingIfNil(ctx)
 	if c.isClosing.Load() {
 		return errClosed
 	}
 	switch c.settings.Mode {
 	case OnDemand:
-		c.sendingAlone.Lock()
-		c.sender.RunFlush(ctx)
-		c.sendingAlone.Unlock()
+		// Close ends it: it sends what is left by itself.
+		flushing, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(c.demand.context, cancel)()
+		c.sendAlone(flushing, func() { c.sender.RunFlush(flushing) })
 	case Stream, Poll:
 		select {
 		case <-c.sender.Flush():

@@ -8,6 +8,7 @@ package openfeature
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -118,15 +119,20 @@ func (p *Provider) FloatEvaluation(
 func (p *Provider) IntEvaluation(
 	_ context.Context, key string, otherwise int64, given openfeature.FlattenedContext,
 ) openfeature.IntResolutionDetail {
-	outcome := p.client.Outcome(engine.Number, key, userOf(given), otherwise)
+	outcome := p.client.Outcome(engine.Number, key, userOf(given), otherwise, isWhole)
+	found := openfeature.IntResolutionDetail{Value: otherwise, ProviderResolutionDetail: p.detail(key, &outcome)}
 	if outcome.Decision != nil {
-		number := outcome.Value.(float64)
-		if whole := int64(number); float64(whole) == number {
-			return openfeature.IntResolutionDetail{Value: whole, ProviderResolutionDetail: p.detail(key, &outcome)}
-		}
-		outcome = engine.Failure(p.client.Environment(), engine.TypeMismatch, fmt.Sprintf("The flag's value is %v, which is no whole number.", number))
+		found.Value = int64(outcome.Value.(float64))
 	}
-	return openfeature.IntResolutionDetail{Value: otherwise, ProviderResolutionDetail: p.detail(key, &outcome)}
+	return found
+}
+
+// isWhole says what is wrong with a number that no int64 is: the conversion of one too large gives another number.
+func isWhole(value any) (problem string) {
+	if number, _ := value.(float64); number != math.Trunc(number) || number < math.MinInt64 || number >= -math.MinInt64 {
+		return fmt.Sprintf("The flag's value is %v, which is no whole number of 64 bits.", value)
+	}
+	return ""
 }
 
 // ObjectEvaluation is a json flag's answer: a copy of the caller's own.
@@ -140,7 +146,7 @@ func (p *Provider) ObjectEvaluation(
 func resolved[Value any](
 	p *Provider, kind engine.FlagType, key string, otherwise Value, given openfeature.FlattenedContext,
 ) openfeature.GenericResolutionDetail[Value] {
-	outcome := p.client.Outcome(kind, key, userOf(given), otherwise)
+	outcome := p.client.Outcome(kind, key, userOf(given), otherwise, nil)
 	found := openfeature.GenericResolutionDetail[Value]{Value: otherwise, ProviderResolutionDetail: p.detail(key, &outcome)}
 	if outcome.Decision != nil {
 		// JSON's null is no value of any type; its zero value is nil.
@@ -149,13 +155,16 @@ func resolved[Value any](
 	return found
 }
 
-// Track records a conversion of the context's targeting key. The attributes of its details become properties.
+// Track records a conversion of the user whom an evaluation with this context is for. The attributes of its details
+// become properties.
 func (p *Provider) Track(
 	_ context.Context, event string, given openfeature.EvaluationContext, details openfeature.TrackingEventDetails,
 ) {
-	value := details.Value()
-	user := openflagship.User{ID: given.TargetingKey(), Attributes: given.Attributes()}
-	p.client.Track(event, user, openflagship.TrackDetails{Value: &value, Properties: details.Attributes()})
+	value, attributes := details.Value(), given.Attributes()
+	if key := given.TargetingKey(); key != "" {
+		attributes[openfeature.TargetingKey] = key
+	}
+	p.client.Track(event, userOf(attributes), openflagship.TrackDetails{Value: &value, Properties: details.Attributes()})
 }
 
 func (p *Provider) detail(key string, outcome *engine.Outcome) openfeature.ProviderResolutionDetail {

@@ -2,6 +2,7 @@
 package following
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,9 @@ type Configuration struct {
 	isHad    atomic.Bool
 	observer Observer
 	limit    time.Duration
+	began    time.Time
+	// When answers become stale, as a time since began; the longest of all where they do not.
+	staleFrom atomic.Int64
 
 	mutex  sync.Mutex
 	source Source
@@ -66,7 +70,10 @@ func NewConfiguration(limit time.Duration, observer Observer) *Configuration {
 	if err != nil {
 		panic(err)
 	}
-	c := &Configuration{observer: observer, limit: limit, source: Nothing, ahead: map[string]bool{}}
+	c := &Configuration{
+		observer: observer, limit: limit, source: Nothing, ahead: map[string]bool{}, began: time.Now(),
+	}
+	c.staleFrom.Store(math.MaxInt64)
 	c.current.Store(empty)
 	return c
 }
@@ -139,7 +146,7 @@ func (c *Configuration) AdoptKept(environment *engine.Environment, age time.Dura
 func (c *Configuration) adopt(
 	environment *engine.Environment, source Source, age time.Duration, isLasting bool, proof *Proof,
 ) {
-	c.isLasting, c.hasConfirmed, c.confirmedAt = isLasting, true, time.Now().Add(-age)
+	c.note(isLasting, age)
 	c.proof = proof
 	c.swap(environment, source, Change{IsAny: true})
 	c.mark(c.isPastLimit())
@@ -327,7 +334,7 @@ func (c *Configuration) isLagging(version int64, age time.Duration) bool {
 }
 
 func (c *Configuration) noteConfirmed(age time.Duration) {
-	c.confirmedAt, c.hasConfirmed, c.isLasting = time.Now().Add(-age), true, false
+	c.note(false, age)
 	c.mark(c.isPastLimit())
 	// It may be stale sooner than the watch, which sleeps, knows.
 	if age > 0 && c.watch != nil {
@@ -335,13 +342,26 @@ func (c *Configuration) noteConfirmed(age time.Duration) {
 	}
 }
 
+// note notes since when the configuration was not confirmed; one that is lasting need not be.
+func (c *Configuration) note(isLasting bool, age time.Duration) {
+	c.isLasting, c.hasConfirmed, c.confirmedAt = isLasting, true, time.Now().Add(-age)
+	from := int64(math.MaxInt64)
+	if !isLasting {
+		from = int64(c.confirmedAt.Sub(c.began) + c.limit)
+	}
+	c.staleFrom.Store(from)
+}
+
 func (c *Configuration) isPastLimit() bool {
 	age, isKnown := c.age()
 	return isKnown && !c.isLasting && age >= c.limit
 }
 
-// CheckStaleness marks the answers stale when it is time.
+// CheckStaleness marks the answers stale when it is time. Until then, and afterwards, it takes no lock.
 func (c *Configuration) CheckStaleness() {
+	if int64(time.Since(c.began)) < c.staleFrom.Load() || c.Environment().IsStale() {
+		return
+	}
 	c.mutex.Lock()
 	defer c.unlock()
 	if c.isPastLimit() {
