@@ -76,7 +76,8 @@ describe("stores", () => {
   it("that do not say how old their copy is are not believed", () => {
     const warnings = [];
     const logger = { warn: (message) => warnings.push(message) };
-    const store = { load: () => ({ content: JSON.stringify(BOOTSTRAP), ageMs: Number.NaN }) };
+    const load = () => ({ content: JSON.stringify(BOOTSTRAP), ageMs: Number.NaN });
+    const store = { load, save: async () => undefined };
     const client = new FlagShip(KEY, "http://flags", { mode: "offline", logger, store });
     assert.equal(client.status().source, "nothing");
     assert.match(warnings.join(), /how old its copy is/);

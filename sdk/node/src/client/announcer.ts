@@ -12,17 +12,26 @@ export class Announcer {
   readonly #onChange = new Set<ChangeListener>();
   readonly #onConnection = new Set<(connection: string) => void>();
 
+  #isOver = false;
+
   constructor(voice: Voice) {
     this.#voice = voice;
   }
 
+  /** Tells nobody of what is to come: the client is closed. */
+  end(): void {
+    this.#isOver = true;
+  }
+
   listen(listener: ChangeListener): () => void {
+    checkListener(listener);
     const own: ChangeListener = (...news) => listener(...news);
     this.#onChange.add(own);
     return () => this.#onChange.delete(own);
   }
 
   listenToConnection(listener: (connection: string) => void): () => void {
+    checkListener(listener);
     const own = (connection: string) => listener(connection);
     this.#onConnection.add(own);
     return () => this.#onConnection.delete(own);
@@ -37,6 +46,7 @@ export class Announcer {
   }
 
   #tell(call: () => unknown): void {
+    if (this.#isOver) return;
     queueMicrotask(() => {
       try {
         this.#voice.heed(call(), "a listener to changes failed");
@@ -45,4 +55,8 @@ export class Announcer {
       }
     });
   }
+}
+
+function checkListener(listener: unknown): void {
+  if (typeof listener !== "function") throw new TypeError("Give a function.");
 }

@@ -36,7 +36,7 @@ export interface EvaluationParts {
   readonly voice: Voice;
   readonly hooks: readonly Hook[];
   /** Called before each evaluation, such as to refresh what is too old. */
-  readonly begin: (() => void) | undefined;
+  begin: (() => void) | undefined;
 }
 
 export class Evaluation {

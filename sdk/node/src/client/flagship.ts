@@ -21,9 +21,9 @@ import { Pauses, within } from "../transport/pauses.js";
 import { SDK } from "../version.js";
 import { Announcer, type ChangeListener } from "./announcer.js";
 import { closeAtEnd, isClosed } from "./endings.js";
-import { Evaluation } from "./evaluation.js";
+import { Evaluation, type EvaluationParts } from "./evaluation.js";
 import { checkServerKey, fingerprintOf } from "./keys.js";
-import { Voice } from "./logger.js";
+import { isThenable, Voice } from "./logger.js";
 import { type Options, type Settled, settled } from "./options.js";
 
 /** A client's present state, for health checks and people. */
@@ -71,6 +71,7 @@ export class FlagShip extends Evaluation {
   readonly #instance: string;
   readonly #demand: Demand;
   readonly #loaded: Promise<void>;
+  readonly #evaluating: EvaluationParts;
   #work: readonly Promise<void>[] = [];
   #whenSettled: (() => void)[] = [];
   #closing: Promise<void> | undefined;
@@ -90,8 +91,14 @@ export class FlagShip extends Evaluation {
       wentBack: (from, to) => voice.warn(`the server went back from version ${from} to ${to}`),
     });
     let demand: Demand | undefined;
-    const begin = own.mode === "on_demand" ? () => demand?.begin() : undefined;
-    super({ configuration, queue, usage, voice, hooks: own.hooks, begin });
+    const begin = () => {
+      demand?.begin();
+      configuration.checkStaleness();
+    };
+    const isOnDemand = own.mode === "on_demand";
+    const evaluating = { configuration, queue, usage, voice, hooks: own.hooks, begin: isOnDemand ? begin : undefined };
+    super(evaluating);
+    this.#evaluating = evaluating;
     this.#options = own;
     this.#configuration = configuration;
     this.#queue = queue;
@@ -134,7 +141,8 @@ export class FlagShip extends Evaluation {
       sdk: SDK,
     });
     demand = this.#demand = new Demand(own, async () => {
-      await this.#loaded;
+      // A store may hang.
+      await within(own.connectMs, this.#loaded);
       await this.#synchroniser.runOnce();
       usage.settle();
       return this.#synchroniser.error === undefined;
@@ -194,7 +202,7 @@ export class FlagShip extends Evaluation {
   status(): Status {
     const { environment, source, ageMs } = this.#configuration;
     const { mode } = this.#options;
-    if (mode === "on_demand") this.#configuration.checkStaleness();
+    if (mode === "on_demand" || this.#closing !== undefined) this.#configuration.checkStaleness();
     const fixed = mode === "offline" ? mode : mode === "on_demand" && source === "nothing" ? mode : undefined;
     return {
       connection: this.#closing === undefined ? (fixed ?? this.#synchroniser.state) : "closed",
@@ -257,6 +265,8 @@ export class FlagShip extends Evaluation {
     isClosed(this);
     this.#queue.end();
     this.#configuration.unwatch();
+    // Nobody watches the clock any more.
+    this.#evaluating.begin = () => this.#configuration.checkStaleness();
     this.#following.abort();
     for (const resolve of this.#whenSettled.splice(0)) resolve();
     this.#sender.end(closeWaitMs);
@@ -266,6 +276,7 @@ export class FlagShip extends Evaluation {
     if (last !== undefined) await within(closeWaitMs + 1_000, last);
     this.#sending.abort();
     await within(1_000, Promise.all([...this.#work, last]));
+    this.#announcer.end();
   }
 
   /** Throws `TypeError` for a bootstrap that is no snapshot. */
@@ -298,7 +309,7 @@ export class FlagShip extends Evaluation {
     try {
       const found = store?.load();
       // What is there at once is served from the constructor on.
-      take(found instanceof Promise ? await found : found);
+      take(isThenable(found) ? await found : found);
     } catch (error) {
       voice.warn(`the stored snapshot could not be read: ${(error as Error).message}`);
     }
@@ -333,7 +344,7 @@ class Demand {
   }
 
   async #ask(): Promise<void> {
-    const isGood = await this.#fetch();
+    const isGood = await this.#fetch().catch(() => false);
     if (isGood) this.#backoff.reset();
     this.#notBefore = performance.now() + (isGood ? this.#everyMs : this.#backoff.nextMs());
     this.#refreshing = undefined;

@@ -2,7 +2,7 @@
 
 import type { Answer, Context, OpenFeatureReason } from "../engine/index.js";
 import type { FlagType } from "../engine/model.js";
-import type { Voice } from "./logger.js";
+import { isThenable, type Voice } from "./logger.js";
 
 /** What is asked. `type` is the flag's; undefined without a flag. */
 export interface Question {
@@ -41,7 +41,8 @@ export function runHooks<Result extends Answered>(
   let user = context;
   for (const hook of hooks) {
     const added = called(voice, "before", () => hook.before?.(question));
-    if (added !== undefined) user = user.with(added);
+    if (isThenable(added)) voice.warnOnce("before", "a hook gave a promise in before: nobody waits for it");
+    else if (added !== undefined) user = user.with(added);
   }
   const answered = ask(user);
   const stage = answered.answer.errorCode === undefined ? "after" : "error";

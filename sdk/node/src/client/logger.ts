@@ -8,6 +8,11 @@ export const consoleLogger: Logger = {
   warn: (message) => console.warn(`openflagship: ${message}`),
 };
 
+/** Whether it is a promise, of whatever library. */
+export function isThenable(given: unknown): given is PromiseLike<unknown> {
+  return typeof given === "object" && given !== null && typeof (given as { then?: unknown }).then === "function";
+}
+
 const MOST_SAID = 1_000;
 
 /** The logger of one client. A logger that fails is foreign code, and changes nothing. */
@@ -21,7 +26,8 @@ export class Voice {
 
   warn(message: string): void {
     try {
-      this.#logger?.warn(message);
+      const given: unknown = this.#logger?.warn(message);
+      if (isThenable(given)) given.then(undefined, () => undefined);
     } catch {
       // There is nobody left to tell.
     }
@@ -29,7 +35,7 @@ export class Voice {
 
   /** Warns of the failure of a promise that foreign code gave: nobody waits for it, and it ends no process. */
   heed(given: unknown, what: string): void {
-    if (given instanceof Promise) given.catch((error: unknown) => this.warn(`${what}: ${String(error)}`));
+    if (isThenable(given)) given.then(undefined, (error: unknown) => this.warn(`${what}: ${String(error)}`));
   }
 
   /** Warns once about one subject. */

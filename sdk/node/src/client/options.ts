@@ -141,6 +141,7 @@ export function settled(options: Options): Settled {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const found = { ...DEFAULTS, ...given } as Omit<Settled, "ca">;
   if (!MODES.includes(found.mode)) throw new TypeError(`mode: Give one of ${MODES.join(", ")}.`);
+  checkTypes(given);
   for (const name of POSITIVE) if (!(found[name] > 0)) throw new TypeError(`${name}: Give more than 0.`);
   for (const name of FROM_ZERO) if (!(found[name] >= 0)) throw new TypeError(`${name}: Give 0 or more.`);
   for (const name of COUNTS) if (!(found[name] >= 1)) throw new TypeError(`${name}: Give 1 or more.`);
@@ -153,16 +154,46 @@ export function settled(options: Options): Settled {
   if (found.mostBackoffMs < found.firstBackoffMs) {
     throw new TypeError("mostBackoffMs: Give at least firstBackoffMs.");
   }
-  if (!Array.isArray(found.hooks)) throw new TypeError("hooks: Give a list.");
-  if (found.beforeSend !== undefined && typeof found.beforeSend !== "function") {
-    throw new TypeError("beforeSend: Give a function.");
-  }
   // Answers may go unrefreshed for longer than a timer waits.
   for (const name of [...POSITIVE, ...FROM_ZERO, "mostBackoffMs"] as const) {
     if (name !== "staleAfterMs") found[name] = Math.min(found[name], MOST_MS);
   }
   return { ...found, ca: found.caFile === undefined ? undefined : readAuthorities(found.caFile) };
 }
+
+/** Refuses values of other types, such as a variable's "false", which would count as true. */
+function checkTypes(given: { readonly [name: string]: unknown }): void {
+  for (const [name, value] of Object.entries(given)) {
+    const [type, isOne] = TYPES[name] ?? NUMBER;
+    if (!isOne(value)) throw new TypeError(`${name}: Give ${type}.`);
+  }
+}
+
+const isText = (value: unknown) => typeof value === "string";
+const hasMethods = (value: unknown, ...names: readonly string[]) =>
+  typeof value === "object" &&
+  value !== null &&
+  names.every((name) => typeof (value as Record<string, unknown>)[name] === "function");
+const TEXT = ["text", isText] as const;
+const NUMBER = ["a number", (value: unknown) => typeof value === "number"] as const;
+
+// Of all that are no numbers. What is wrong with `mode` and the secrets is said where they are read.
+const TYPES: { readonly [name: string]: readonly [string, (value: unknown) => boolean] } = {
+  mode: TEXT,
+  streamUrl: TEXT,
+  bootstrap: ["a snapshot, or a path", (value) => (typeof value === "object" && value !== null) || isText(value)],
+  snapshotPath: ["a file's path", (value) => isText(value) && value !== ""],
+  store: ["an object with load and save", (value) => hasMethods(value, "load", "save")],
+  signingSecret: ["a secret", () => true],
+  hashKey: ["a secret", () => true],
+  beforeSend: ["a function", (value) => typeof value === "function"],
+  isSendingEvents: ["true or false", (value) => typeof value === "boolean"],
+  hooks: ["a list of hooks", (value) => Array.isArray(value) && value.every((hook) => hasMethods(hook))],
+  logger: ["an object with warn, or null", (value) => value === null || hasMethods(value, "warn")],
+  instance: TEXT,
+  caFile: TEXT,
+  proxy: TEXT,
+};
 
 function readAuthorities(path: string): string {
   let text = "";

@@ -9,6 +9,8 @@ const EVERY_MS = 5_000;
 // The same version is kept again with a later time, so that the next start knows how old it is.
 const CONFIRM_EVERY_MS = 60_000;
 const CONFIRM_LAST_MS = 1_000;
+// For how long the sender waits for a store.
+const WAIT_MS = 500;
 
 export class Keeper {
   readonly #store: SnapshotStore | undefined;
@@ -18,6 +20,7 @@ export class Keeper {
   #savedVersion = -1;
   #savedAt = 0;
   #dueAt = 0;
+  #isSaving = false;
 
   constructor(store: SnapshotStore | undefined, configuration: Configuration, fingerprint: string, voice: Voice) {
     this.#store = store;
@@ -30,7 +33,7 @@ export class Keeper {
   get dueAt(): number | undefined {
     const { source, version } = this.#configuration;
     const isKept = this.#store === undefined || source !== "network" || this.#savedVersion === version;
-    return isKept ? undefined : this.#dueAt;
+    return isKept || this.#isSaving ? undefined : this.#dueAt;
   }
 
   /** Notes that the configuration came from the store and need not be written back. */
@@ -39,8 +42,26 @@ export class Keeper {
     this.#savedAt = this.#confirmedAt;
   }
 
-  /** Keeps what has changed, where it is time. `isLast`: the client ends. */
+  /**
+   * Keeps what has changed, where it is time. `isLast`: the client ends.
+   *
+   * A store may be foreign code and hang. Then the sender goes on, and one that hangs is not joined by another.
+   */
   async save(isLast = false): Promise<void> {
+    if (this.#isSaving) return;
+    this.#isSaving = true;
+    const saving = this.#save(isLast).finally(() => {
+      this.#isSaving = false;
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, WAIT_MS).unref();
+    });
+    await Promise.race([saving, late]);
+    clearTimeout(timer);
+  }
+
+  async #save(isLast: boolean): Promise<void> {
     const { environment, proof, source } = this.#configuration;
     if (this.#store === undefined || source !== "network" || (performance.now() < this.#dueAt && !isLast)) return;
     const confirmedAt = this.#confirmedAt;

@@ -2,7 +2,7 @@
 
 import { createHmac } from "node:crypto";
 import type { EventBody, Settled } from "../client/options.js";
-import type { Voice } from "../client/logger.js";
+import { isThenable, type Voice } from "../client/logger.js";
 import type { Answer, Shown } from "../engine/answer.js";
 import { isObject, taken, UntakenError } from "../engine/values.js";
 import { uuid7 } from "./ids.js";
@@ -166,7 +166,7 @@ export class EventQueue {
       const said: unknown = beforeSend(body);
       if (said === null || said === undefined) return undefined;
       this.#voice.heed(said, "beforeSend failed");
-      if (!isObject(said) || said instanceof Promise) throw new TypeError("it gave no event");
+      if (!isObject(said) || isThenable(said)) throw new TypeError("it gave no event");
       return written(said);
     } catch (error) {
       // It may hold secrets, which the hook was to take out.

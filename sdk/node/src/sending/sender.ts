@@ -73,6 +73,8 @@ export class Sender {
   // Until then the server wants no events, and gets none, flush or not.
   #barredUntil = 0;
   #ackedVersion = -1;
+  // The last flush without `run`: of several, one sends at a time.
+  #alone: Promise<void> = Promise.resolve();
 
   constructor(parts: SenderParts) {
     this.#parts = parts;
@@ -103,6 +105,7 @@ export class Sender {
   /** Runs until `end`. */
   async run(): Promise<void> {
     const { summaries, keeper, pauses } = this.#parts;
+    await this.#alone;
     while (!this.#isClosing) {
       const asked = this.#flushesAsked;
       summaries.sumUp();
@@ -122,10 +125,17 @@ export class Sender {
   /** Sends everything now, for at most that time, and says which version is applied; nothing is left to run. */
   async runFlush(withinMs: number): Promise<void> {
     const until = performance.now() + withinMs;
+    const own = this.#alone.then(() => this.#flushAlone(until));
+    this.#alone = own.catch(() => undefined);
+    await own;
+  }
+
+  async #flushAlone(until: number): Promise<void> {
     for (;;) {
       await this.#flush(true);
       const left = until - performance.now();
-      if (this.pending === 0 || left <= 0) break;
+      // `run` sends what is left by itself.
+      if (this.pending === 0 || left <= 0 || this.#isClosing) break;
       await this.#parts.pauses.wait(Math.min(RETRY_MS, left));
     }
     this.#parts.summaries.sumUp();

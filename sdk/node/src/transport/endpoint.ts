@@ -22,6 +22,7 @@ export function endpointOf(address: string, proxy: string | undefined): Endpoint
     // Not the address itself: it may hold a password.
     throw new TypeError("Give an address such as https://flags.example.com.");
   }
+  if (url.port === "0") throw new TypeError("The port of an address is 1 to 65535.");
   const isTls = url.protocol === "https:";
   return {
     host: bare(url.hostname),

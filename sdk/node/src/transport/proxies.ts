@@ -12,13 +12,21 @@ export interface ProxyAddress {
 /** Throws for an address that is not a plain http proxy's. */
 export function proxyOf(address: string): ProxyAddress {
   const url = urlOf(address.includes("://") ? address : `http://${address}`);
-  if (url === undefined || url.protocol !== "http:" || url.hostname === "") {
+  if (url === undefined || url.protocol !== "http:" || url.hostname === "" || url.port === "0" || !isDecodable(url)) {
     // Not the address itself: it may hold a password.
     throw new TypeError("proxy: Give a proxy's address such as http://proxy.example.com:3128.");
   }
   const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
   const authorization = url.username === "" ? undefined : `Basic ${Buffer.from(pair).toString("base64")}`;
   return { host: bare(url.hostname), port: Number(url.port || 80), authorization };
+}
+
+function isDecodable({ username, password }: URL): boolean {
+  try {
+    return decodeURIComponent(username + password) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 /**
