@@ -241,12 +241,13 @@ describe("options", () => {
   });
 });
 
-describe("a listener", () => {
-  it("is a function", async () => {
+describe("listeners and hooks", () => {
+  it("of another type are refused", async () => {
     const client = new FlagShip("", "http://offline.invalid", { mode: "offline", logger: null });
     for (const given of [undefined, null, "listener", {}]) {
       assert.throws(() => client.onChange(given), TypeError);
       assert.throws(() => client.onConnection(given), TypeError);
+      if (typeof given !== "object" || given === null) assert.throws(() => client.addHook(given), TypeError);
     }
     await client.close();
   });

@@ -154,6 +154,7 @@ export class Evaluation {
 
   /** Calls the hook around every evaluation. Call what is returned to end that. */
   addHook(hook: Hook): () => void {
+    if (typeof hook !== "object" || hook === null) throw new TypeError("Give a hook.");
     this.#hooks = [...this.#hooks, hook];
     return () => {
       this.#hooks = this.#hooks.filter((other) => other !== hook);
