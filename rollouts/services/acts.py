@@ -15,7 +15,16 @@ from rollouts.models import RolloutPart, RolloutPlan
 from rollouts.planner import Outcome, Passed, State
 from rollouts.selectors import get_plan, open_part, plans
 from rollouts.services.asking import ask_about
-from rollouts.services.conflicts import in_progress, is_dealt_alike, note, record_events, served_by, stop
+from rollouts.services.conflicts import (
+    in_progress,
+    is_dealt_alike,
+    is_given_by_default,
+    note,
+    record_events,
+    refuse_given_by_default,
+    served_by,
+    stop,
+)
 from rollouts.services.stepping import look, put_back, take_steps, write_rung
 from tenancy.errors import Conflict
 from tenancy.models import Environment
@@ -54,7 +63,7 @@ def resume_plan(*, actor: Actor, environment: Environment, key: str, reason: str
     """Go on. After a rollback the same people get the variant again, and the step's time begins anew.
 
     After a hold the step's time goes on where it stopped. Raises Conflict `flag_killed`, and `share_changed` where
-    somebody gave the share other ranges meanwhile.
+    somebody gave the share other ranges meanwhile, or made the plan's variant the default.
     """
     plan, environments = _locked(environment, key, "be resumed", _State.HELD, _State.ROLLED_BACK)
     since = plan.environment.config_version
@@ -64,6 +73,13 @@ def resume_plan(*, actor: Actor, environment: Environment, key: str, reason: str
         if config.is_killed:
             raise Conflict(
                 f"{config.flag.key!r} is killed; release the kill switch first.", code="flag_killed", attr="flagKey"
+            )
+        if is_given_by_default(part, config, served_by(part)):
+            raise Conflict(
+                f"{part.variant!r} was made the default variant of {config.flag.key!r} while the plan stood still, so "
+                "people get it around the plan. Make another one the default first, or cancel the plan.",
+                code="share_changed",
+                attr="defaultVariant",
             )
         if not (is_dealt_alike(part, config) and _serves(part, config)):
             raise Conflict(
@@ -161,6 +177,7 @@ def _refuse_overtaken(plan: RolloutPlan) -> None:
                 f"{'completed' if is_over else 'was held'}. Go back to an earlier version in the flag's history.",
                 code="share_changed",
             )
+        refuse_given_by_default(part, config, code="share_changed")
 
 
 @transaction.atomic

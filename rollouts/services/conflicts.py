@@ -1,5 +1,6 @@
 """What a running plan owns: its share, and how users are dealt to it. Others' changes of these are refused."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Any
 
 from django.db.models import F, Value
 from django.db.models.functions import Greatest
+from openflagship.engine import BUCKETS
 
 import audit.services
 from audit.actors import Actor, system
@@ -56,15 +58,60 @@ def refuse_owned_change(draft: drafts.Draft, **_: Any) -> None:
     """Raise Conflict `rollout_in_progress` where a change of a flag touches what its running plan owns."""
     if draft.config.pk in _written_together.get():
         return
-    part = open_part(draft.config)
-    if part is None or part.plan.state != _State.RUNNING or part.plan_id == _writing.get() or part.anchor is None:
-        return
-    config, expected = draft.config, served_by(part)
-    dealt = is_dealt_alike(part, config)
-    if dealt and served_of(config, draft.rules, part.rule_id) == expected:
-        return
-    place = "rollout" if part.rule_id is None else "rules"
-    raise in_progress(part, attr=place if dealt else "bucketBy")
+    parts = RolloutPart.objects.filter(config__flag=draft.flag, is_open=True, plan__state=_State.RUNNING)
+    for part in parts.exclude(anchor=None).exclude(plan=_writing.get()).select_related("plan"):
+        # Variants are the flag's in every environment, all else is the environment's.
+        attr = _owned_change(part, draft) if part.config_id == draft.config.pk else None
+        if attr is None and not _variants_of(part) <= {variant["key"] for variant in draft.flag.variants}:
+            attr = "variants"
+        if attr is not None:
+            raise in_progress(part, attr=attr)
+
+
+def _owned_change(part: RolloutPart, draft: drafts.Draft) -> str | None:
+    """The field of the environment's configuration that takes from the plan what it owns."""
+    expected = served_by(part)
+    if not is_dealt_alike(part, draft.config):
+        return "bucketBy"
+    if served_of(draft.config, draft.rules, part.rule_id) != expected:
+        return "rollout" if part.rule_id is None else "rules"
+    if is_given_by_default(part, draft.config, expected):
+        return "defaultVariant"
+    return None
+
+
+def _variants_of(part: RolloutPart) -> set[str]:
+    """What the plan's steps serve, and what a rollback serves again."""
+    before = anchored(part)
+    ranges = itertools.chain(before.ranges, *part.rungs)
+    return {part.variant, *(name for _, _, name in ranges)} | ({before.variant} if before.variant else set())
+
+
+def is_given_by_default(part: RolloutPart, config: FlagConfig, served: Served) -> bool:
+    """Whether the default variant became the plan's since its start, so that it reaches people around the plan.
+
+    In a rule it reaches those whom the rule's ranges leave over. In the flag's own rollout it also reaches whoever has
+    no unit.
+    """
+    became = config.default_variant == part.variant != (part.anchor or {})["defaultVariant"]
+    return became and (part.rule_id is None or leaves_over(served))
+
+
+def refuse_given_by_default(part: RolloutPart, config: FlagConfig, *, code: str) -> None:
+    """Raise Conflict where a rollback would return nobody: people would have the variant by default."""
+    before = anchored(part)
+    if leaves_over(before) and is_given_by_default(part, config, before):
+        raise Conflict(
+            f"{part.variant!r} is the default variant of {config.flag.key!r} now, so a rollback would leave it with "
+            "people. Make another one the default first.",
+            code=code,
+            attr="defaultVariant",
+        )
+
+
+def leaves_over(served: Served) -> bool:
+    """Whether some users are in none of the ranges."""
+    return not served.variant and sum(end - start for start, end, _ in served.ranges) < BUCKETS
 
 
 def is_dealt_alike(part: RolloutPart, config: FlagConfig) -> bool:

@@ -21,7 +21,7 @@ from rollouts.planning.ladder import Ranges, rungs, share_of
 from rollouts.planning.plan_fields import read_steps
 from rollouts.selectors import get_plan, open_part, plans, template_steps
 from rollouts.services.asking import ask_about
-from rollouts.services.conflicts import in_progress, note, record_events
+from rollouts.services.conflicts import in_progress, leaves_over, note, record_events
 from rollouts.services.stepping import look
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment
@@ -177,7 +177,10 @@ def _rungs(config: FlagConfig, part: RolloutPart, steps: list[dict[str, Any]]) -
 
 
 def _served(config: FlagConfig, variant: str, rule_id: UUID | None, path: str = "") -> Served:
-    """What the plan will raise a share in. Raises Invalid for an unknown variant or rule."""
+    """What the plan will raise a share in. Raises Invalid for an unknown variant or rule, and for the default variant.
+
+    Asked when the plan is saved, and again when it is started.
+    """
     known = [item["key"] for item in config.flag.variants]
     if variant not in known:
         raise Invalid(
@@ -188,6 +191,13 @@ def _served(config: FlagConfig, variant: str, rule_id: UUID | None, path: str = 
     served = served_of(config, list(config.rules.all()), rule_id)
     if served is None:
         raise Invalid(f"{config.flag.key!r} has no rule with that id.", attr=f"{path}ruleId", code="unknown_rule")
+    if rule_id is None and config.default_variant == variant and leaves_over(served):
+        raise Invalid(
+            f"{variant!r} is the default variant, which whoever no share reaches gets already. Make another one the "
+            "default first.",
+            attr=f"{path}variant",
+            code="is_default",
+        )
     return served
 
 
@@ -238,16 +248,7 @@ def _part(
         rule = UUID(str(rule_id)) if rule_id else None
     except ValueError as error:
         raise Invalid("Send the rule's id.", attr=f"{path}ruleId", code="invalid") from error
-    served = _served(config, variant, rule, path)
-    if rule is None and config.default_variant == variant and share_of(served.ranges, variant) < _FULL:
-        uncovered = _FULL - sum(end - start for start, end, _ in served.ranges)
-        if uncovered:
-            raise Invalid(
-                f"{variant!r} is the default variant, which whoever no share reaches gets already. Make another one "
-                "the default first.",
-                attr=f"{path}variant",
-                code="is_default",
-            )
+    _served(config, variant, rule, path)
     return config, variant, rule
 
 

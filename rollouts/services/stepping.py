@@ -20,7 +20,15 @@ from rollouts.models import RolloutPart, RolloutPlan
 from rollouts.planner import CHECK_EVERY, Act, Plan, State, Verdicts, Wait, due, earliest
 from rollouts.planning.plan_fields import steps_of
 from rollouts.services.asking import CLEAN_UP_TAG
-from rollouts.services.conflicts import anchored, events_of, note, record_events, stop, writing
+from rollouts.services.conflicts import (
+    anchored,
+    events_of,
+    note,
+    record_events,
+    refuse_given_by_default,
+    stop,
+    writing,
+)
 from tenancy.errors import Conflict
 from tenancy.models import Environment
 
@@ -237,32 +245,37 @@ def perform(*, actor: Actor, plan: RolloutPlan, environments: Mapping[int, Envir
 def put_back(*, actor: Actor, plan: RolloutPlan, environments: Mapping[int, Environment], reason: str) -> list[str]:
     """Give every flag back what it had before the plan. Return what others changed meanwhile, which stays.
 
-    Raises Conflict `anchor_not_reached`, so that nothing is written, where the result is not the anchor's.
+    Raises Conflict `anchor_not_reached`, so that nothing is written, where the result is not the anchor's, or people
+    would have the variant all the same, by default.
     """
     changed: list[str] = []
+    left: list[str] = []
     with writing(plan):
         for part in _parts(plan):
             config = get_config(environments[part.config.environment_id], part.config.flag.key)
             others = changed_since(part, config)
-            kept = f"; {', '.join(others)} changed meanwhile and stays" if others else ""
+            kept = f"{', '.join(others)} changed meanwhile and stays" if others else ""
             config = set_share(
                 actor=actor,
                 environment=config.environment,
                 key=config.flag.key,
                 rule_id=part.rule_id,
                 served=anchored(part),
-                reason=f"Rollout plan rolled back to version {part.anchor_version}: {reason}{kept}",
+                reason="; ".join(
+                    [f"Rollout plan rolled back to version {part.anchor_version}: {reason}", *([kept] if kept else [])]
+                ),
                 action="flag.rolled_back",
                 environments=environments,
             )
             _check_returned(part, config, is_whole=not others)
             changed += others
+            left += [f"{config.flag.key}: {kept}"] if kept else []
     now = database_now()
     plan.state, plan.stopped_at, plan.finished_at = _State.ROLLED_BACK, now, None
     plan.due_at, plan.next_step_at = None, None
-    plan.waits_for, plan.waits_because = "person", reason
+    plan.waits_for, plan.waits_because = "person", "; ".join([reason.rstrip("."), *left]) if left else reason
     plan.parts.update(is_open=True)
-    note(plan, "rolled_back", reason, at=now)
+    note(plan, "rolled_back", plan.waits_because, at=now)
     plan.version += 1
     plan.save()
     return changed
@@ -290,6 +303,7 @@ def _other_rules(document: Mapping[str, Any], part: RolloutPart) -> list[Any]:
 
 def _check_returned(part: RolloutPart, config: FlagConfig, *, is_whole: bool) -> None:
     """A rollback has succeeded if the flag's document is the anchor's: all of it, or the share where others changed."""
+    refuse_given_by_default(part, config, code="anchor_not_reached")
     rules = list(config.rules.all())
     document, anchor = flag_document(config), part.anchor or {}
     differing = [
