@@ -1,6 +1,7 @@
 """Making, changing, deleting and starting a plan."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,13 +17,14 @@ from flags.services import Served, gate, served_of, version_log
 from rollouts.clock import database_now
 from rollouts.documents import PLAN_FIELDS, PLAN_SHOWN, plan_file, plan_resource
 from rollouts.models import RolloutPart, RolloutPlan
+from rollouts.planner import Plan, due
 from rollouts.planning.durations import parse_duration
 from rollouts.planning.ladder import Ranges, rungs, share_of
 from rollouts.planning.plan_fields import read_steps
 from rollouts.selectors import get_plan, open_part, plans, template_steps
 from rollouts.services.asking import ask_about
 from rollouts.services.conflicts import in_progress, leaves_over, note, record_events
-from rollouts.services.stepping import look
+from rollouts.services.stepping import approvals_of, look, planned
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment
 from tenancy.refusals import refuse_if_any, refuse_read_only, refuse_stale, refuse_unknown, unknown_fields
@@ -115,7 +117,8 @@ def delete_plan(*, actor: Actor, environment: Environment, key: str, reason: str
 def start_plan(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> RolloutPlan:
     """Take the anchor and begin; a first step that waits for nothing is taken at once.
 
-    Raises NotFound, Conflict `rollout_conflict` where an experiment runs, `flag_killed`, `flag_off`, `flag_archived`.
+    Raises NotFound, Conflict `rollout_conflict` where an experiment runs, `flag_killed`, `flag_off`, `flag_archived`,
+    and Invalid where an instant has passed, so that the start would take more than the first step.
     """
     environments = version_log.lock_project(environment.project)
     plan = RolloutPlan.objects.select_for_update(of=("self",)).get(pk=get_plan(environment, key).pk)
@@ -123,6 +126,7 @@ def start_plan(*, actor: Actor, environment: Environment, key: str, reason: str 
         raise Conflict("The plan was started already." if plan.is_open else "The plan is at its end; make another one.",
                        code="rollout_in_progress")  # fmt: skip
     now = database_now()
+    refuse_if_any(_leap_problems(plan, now))
     plan.environment = environments[environment.pk]
     since = plan.environment.config_version
     for part in plan.parts.select_related("config__flag"):
@@ -142,6 +146,19 @@ def start_plan(*, actor: Actor, environment: Environment, key: str, reason: str 
         look(actor=actor, plan=plan, environments=environments, now=now)
         ask_about(actor, plan, since=since)
     return plans(environment).get(pk=plan.pk)
+
+
+def _leap_problems(plan: RolloutPlan, now: datetime) -> list[Problem]:
+    """The steps after the first that the start would take because their instants have passed."""
+    taken = due(Plan(planned(plan).steps, 0, now), now, approvals_of(plan), None).passed
+    remedy = (
+        "This instant has passed, so the start would go past the steps before it. Give one to come, or leave it out."
+    )
+    return [
+        Problem(f"steps[{step.number - 1}].at", "out_of_range", remedy)
+        for step in taken[1:]
+        if "at" in plan.steps[step.number - 1]
+    ]
 
 
 def _refuse_unfit(config: FlagConfig) -> None:
