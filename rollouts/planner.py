@@ -57,11 +57,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`current` is the step that is written, and `entered_at` when it was due; at 0, when the plan was started."""
+    """`current` is the step that is written, and `entered_at` when it was due; at 0, when the plan was started.
+
+    `not_before`: until then something kept the plan from the next step, which no step asks for, such as a hold.
+    """
 
     steps: Sequence[Step]
     current: int
     entered_at: datetime
+    not_before: datetime | None = None
 
     def needs_evidence(self, number: int) -> bool:
         """Whether step `number` waits for what only the time on the step before it can show."""
@@ -134,7 +138,7 @@ def due(plan: Plan, now: datetime, approvals: Mapping[int, datetime], verdicts: 
     while step < len(plan.steps):
         is_written = step == plan.current
         approved_at = approvals.get(step + 1)
-        standing = Plan(plan.steps, step, entered_at)
+        standing = plan if is_written else Plan(plan.steps, step, entered_at)
         begins, waits_for, next_due_at = _next(standing, now, approved_at, verdicts if is_written else None)
         if begins is None:
             break
@@ -153,7 +157,7 @@ def earliest(plan: Plan) -> datetime:
     """When the step after the plan's begins by the clock; what else it asks for is not known before."""
     step = plan.steps[plan.current]
     begins = plan.entered_at + (step.after or timedelta())
-    return begins if step.at is None else max(begins, step.at)
+    return max([begins, *(instant for instant in (step.at, plan.not_before) if instant is not None)])
 
 
 def foreseen(plan: Plan, approvals: Mapping[int, datetime], *, most: int) -> list[Passed]:

@@ -129,6 +129,27 @@ def test_rollback__of_a_plan_at_its_end__is_asked_about_and_of_one_at_work_is_no
     assert rollouts.rollback_plan(**where, key="at-work").state == "rolled_back"
 
 
+def test_freeze__longer_than_a_step__is_no_time_of_the_plan(
+    environment: Environment, make_flag: Callable[..., FlagConfig]
+) -> None:
+    make_flag(KEY, rollout=[{"variant": "treatment", "percent": 10}])
+    steps = [{"percent": 20}, {"percent": 50, "after": "P1D"}, {"percent": 100, "after": "P1D"}]
+    content: dict[str, Any] = {"variant": "treatment", "steps": steps}
+    rollouts.save_plan(actor=ALICE, environment=environment, key=KEY, payload=content)
+    rollouts.start_plan(actor=ALICE, environment=environment, key=KEY)
+    now = timezone.now()
+    until = now + timedelta(days=4)
+    services.create_freeze(actor=ALICE, place=environment, payload={"name": "Holidays", "until": until})
+    executor.run(now + timedelta(days=2))
+    # The worker is late, and the freeze ended when it ended.
+    executor.run(until + timedelta(hours=2))
+    plan = get_plan(environment, KEY)
+    assert (plan.current_step, plan.entered_at, plan.next_step_at) == (2, until, until + timedelta(days=1))
+    assert _share(environment) == 5000
+    executor.run(until + timedelta(days=1))
+    assert get_plan(environment, KEY).state == "completed"
+
+
 def test_freeze__deleted__wakes_what_waited_for_its_end(
     environment: Environment, make_flag: Callable[..., FlagConfig], person: Callable[..., User]
 ) -> None:

@@ -108,7 +108,8 @@ def _go_on(actor: Actor, plan: RolloutPlan, environments: Locked, reason: str) -
     plan.version += 1
     plan.save()
     record_events(actor, plan, "flag.rollout_resumed", reason)
-    look(actor=actor, plan=plan, environments=environments, now=now)
+    # A step that was due before, and something stood in its way, begins now.
+    look(actor=actor, plan=plan, environments=environments, now=now, not_before=now)
 
 
 def _serves(part: RolloutPart, config: FlagConfig) -> bool:

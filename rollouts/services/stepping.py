@@ -40,6 +40,9 @@ _WORDS: Final = {
     Wait.GUARDRAIL: "The next step waits until every guardrail shows that it holds.",
     Wait.ENVIRONMENT: "The first step waits until everybody in {environment} has had it for {duration}.",
 }
+# What keeps a plan from a step that is due, and no step asks for.
+_FREEZE: Final = "freeze"
+_FLAG_OFF: Final = "flag_off"
 _KILLED_OR_RETURNED: Final = frozenset({"version", "killSwitchVariant", "experiment", "allocation", "rules"})
 
 
@@ -50,12 +53,14 @@ def look(
     environments: Mapping[int, Environment],
     now: datetime,
     verdicts: Verdicts | None = None,
+    not_before: datetime | None = None,
 ) -> State:
     """Ask the planner, and write once what it says. Raises what a write to a flag raises; then nothing is written.
 
-    Without `verdicts` nobody has asked the data: a plan that waits for them goes on waiting, until a worker has.
+    Without `verdicts` nobody has asked the data: a plan that waits for them goes on waiting, until a worker has. The
+    next step begins at `not_before` or later.
     """
-    state = due(planned(plan), now, approvals_of(plan), verdicts)
+    state = due(planned(plan, not_before or was_kept_until(plan, now)), now, approvals_of(plan), verdicts)
     if state.act is not None:
         perform(actor=actor, plan=plan, environments=environments, act=state.act, reason=state.reason)
     elif state.passed and (wait := _standing_in_the_way(plan, now)):
@@ -76,10 +81,21 @@ def look(
     return state
 
 
-def planned(plan: RolloutPlan) -> Plan:
+def planned(plan: RolloutPlan, not_before: datetime | None = None) -> Plan:
     """The plan as the planner takes it."""
     steps = steps_of(plan.steps, waits_for_environment=plan.after_environment is not None)
-    return Plan(steps, plan.current_step, plan.entered_at or plan.created_at)
+    return Plan(steps, plan.current_step, plan.entered_at or plan.created_at, not_before)
+
+
+def was_kept_until(plan: RolloutPlan, now: datetime) -> datetime | None:
+    """Until when something stood in the way of the step that is due; None where nothing did.
+
+    The step begins then, and the time of the steps after it counts from then. The end of a freeze is known, however
+    late a worker looks after it; of a flag that was off only that it is on now.
+    """
+    if plan.waits_for == _FREEZE and plan.due_at is not None:
+        return min(plan.due_at, now)
+    return now if plan.waits_for in {_FREEZE, _FLAG_OFF} else None
 
 
 def approvals_of(plan: RolloutPlan) -> dict[int, datetime]:
@@ -94,11 +110,11 @@ def _standing_in_the_way(plan: RolloutPlan, now: datetime) -> tuple[str, str, da
     freeze = gate.frozen(plan.environment, now)
     if freeze is not None:
         until = freeze["until"]
-        return "freeze", f"The step waits for the end of the freeze {freeze['name']}.", until or now + CHECK_EVERY
+        return _FREEZE, f"The step waits for the end of the freeze {freeze['name']}.", until or now + CHECK_EVERY
     off = [part.config.flag.key for part in _parts(plan) if not part.config.is_enabled]
     if off:
         words = f"The step waits until {', '.join(off)} is switched on: nobody gets a share of a flag that is off."
-        return "flag_off", words, now + CHECK_EVERY
+        return _FLAG_OFF, words, now + CHECK_EVERY
     return None
 
 

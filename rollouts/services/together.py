@@ -16,7 +16,7 @@ from flags.services import Served, Share, gate, set_shares
 from rollouts.models import RolloutPart, RolloutPlan
 from rollouts.planner import State, due
 from rollouts.services.conflicts import writing_together
-from rollouts.services.stepping import approvals_of, enter, planned, told, why
+from rollouts.services.stepping import approvals_of, enter, planned, told, was_kept_until, why
 from tenancy.models import Environment
 
 _WRITTEN: Final = (
@@ -69,7 +69,7 @@ def _share(plan: RolloutPlan, part: RolloutPart, state: State) -> Share:
 
 def _plain_step(plan: RolloutPlan, environment: Environment, now: datetime) -> State | None:
     """The step that the plan takes, unless it makes the variant permanent or a flag stands in the way."""
-    state = due(planned(plan), now, approvals_of(plan), None)
+    state = due(planned(plan, was_kept_until(plan, now)), now, approvals_of(plan), None)
     parts = plan.parts.all()
     here = all(part.config.environment_id == environment.pk and part.config.is_enabled for part in parts)
     is_permanent = state.is_complete and plan.then == RolloutPlan.Then.MAKE_PERMANENT

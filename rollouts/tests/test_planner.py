@@ -146,3 +146,31 @@ def test_due__first_step_waits_for_an_environment__until_it_is_ready() -> None:
     plan = Plan([Step(needs_environment=True), Step(after=DAY)], 0, START)
     assert due(plan, START, {}, Verdicts()).waits_for is Wait.ENVIRONMENT
     assert due(plan, START + DAY, {}, Verdicts(is_environment_ready=True)).step == 1
+
+
+def test_due__random_plans_that_were_kept_back__begin_the_next_step_then_and_count_the_others_from_it() -> None:
+    for seed in range(EXAMPLES):
+        dice = random.Random(seed)
+        steps = _random_steps(dice, is_gated=False)
+        current = dice.randrange(len(steps))
+        kept_until, now = (START + timedelta(minutes=dice.randint(0, 20_000)) for _ in range(2))
+        approvals = {number: START for number in range(1, 21) if dice.random() < 0.8}
+        state = due(Plan(steps, current, START, kept_until), now, approvals, None)
+        if not state.passed:
+            assert state.entered_at == START, f"seed {seed}"
+            continue
+        first = state.passed[0]
+        assert first.at >= kept_until, f"seed {seed}"
+        # From then on it is the plan that entered its step then.
+        after = due(Plan(steps, first.number, first.at), now, approvals, None)
+        assert (state.step, state.entered_at) == (after.step, after.entered_at), f"seed {seed}"
+
+
+def test_due__kept_back_from_a_step_that_was_due__does_not_leap_over_the_next() -> None:
+    daily = [Step(), Step(after=DAY), Step(at=START + DAY, after=DAY), Step(after=DAY)]
+    on_again = START + 9 * DAY
+    state = due(Plan(daily, 1, START, on_again), on_again, {}, None)
+    assert (state.step, state.entered_at, state.next_due_at) == (2, on_again, on_again + DAY)
+    # A worker that is late itself goes to the step that is due.
+    late = due(Plan(daily, 1, START, on_again), on_again + DAY, {}, None)
+    assert (late.step, late.entered_at) == (3, on_again + DAY)
