@@ -122,8 +122,14 @@ class _ActView(EnvironmentView):
     def perform(self, request: Request, key: str, act: Callable[..., RolloutPlan]) -> Response:
         environment: Environment = self.environment(request, Role.EDITOR)
         sent = payload(serializers.PlanActSerializer, request)
-        refuse_unknown(sent, ("reason",))
-        plan = act(actor=request.user.actor, environment=environment, key=key, reason=sent.get("reason", ""))
+        refuse_unknown(sent, ("reason", "version"))
+        plan = act(
+            actor=request.user.actor,
+            environment=environment,
+            key=key,
+            reason=sent.get("reason", ""),
+            version=sent.get("version"),
+        )
         return Response(shown(plan, key))
 
 

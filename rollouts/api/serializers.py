@@ -112,6 +112,9 @@ class RolloutPlanSerializer(serializers.Serializer[Any]):
 
 class PlanActSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(required=False, allow_blank=True, max_length=500, help_text="For the audit log.")
+    version = serializers.IntegerField(
+        required=False, help_text="The plan's version that was read: the act is then about what was seen, or refused."
+    )
 
 
 class ReleaseSerializer(serializers.Serializer[Any]):

@@ -25,6 +25,7 @@ from rollouts.services.conflicts import (
     served_by,
     stop,
 )
+from rollouts.services.seen import refuse_other_version
 from rollouts.services.stepping import look, put_back, take_steps, write_rung
 from tenancy.errors import Conflict
 from tenancy.models import Environment
@@ -33,12 +34,19 @@ _State = RolloutPlan.State
 Locked = Mapping[int, Environment]
 
 
-def _locked(environment: Environment, key: str, act: str, *allowed: RolloutPlan.State) -> tuple[RolloutPlan, Locked]:
-    """The plan with its locks, in one of the states. Raises NotFound, Conflict `rollout_state`."""
+def _locked(
+    environment: Environment, key: str, act: str, *allowed: RolloutPlan.State, version: int | None
+) -> tuple[RolloutPlan, Locked]:
+    """The plan with its locks, in one of the states.
+
+    `version` is the plan's that somebody saw; None: whichever there is. Raises NotFound, Conflict `version_conflict`,
+    `rollout_state`.
+    """
     environments = version_log.lock_project(environment.project)
     found = get_plan(environment, key)
     plan = RolloutPlan.objects.select_for_update(of=("self",)).get(pk=found.pk)
     plan.environment = environments[environment.pk]
+    refuse_other_version(plan, key, version)
     if plan.state not in allowed:
         wanted = " or ".join(state.label.lower() for state in allowed)
         raise Conflict(
@@ -50,22 +58,26 @@ def _locked(environment: Environment, key: str, act: str, *allowed: RolloutPlan.
 
 
 @transaction.atomic
-def hold_plan(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> RolloutPlan:
+def hold_plan(
+    *, actor: Actor, environment: Environment, key: str, reason: str = "", version: int | None = None
+) -> RolloutPlan:
     """Stay at the present step: everybody keeps what they have."""
-    plan, _ = _locked(environment, key, "be held", _State.RUNNING, _State.HELD)
+    plan, _ = _locked(environment, key, "be held", _State.RUNNING, _State.HELD, version=version)
     stop(actor, plan, _State.HELD, reason or f"Held by {actor.label}.")
     return plans(environment).get(pk=plan.pk)
 
 
 @gate.act("rollout_plan.resume")
 @transaction.atomic
-def resume_plan(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> RolloutPlan:
+def resume_plan(
+    *, actor: Actor, environment: Environment, key: str, reason: str = "", version: int | None = None
+) -> RolloutPlan:
     """Go on. After a rollback the same people get the variant again, and the step's time begins anew.
 
     After a hold the step's time goes on where it stopped. Raises Conflict `flag_killed`, and `share_changed` where
     somebody gave the share other ranges meanwhile, or made the plan's variant the default.
     """
-    plan, environments = _locked(environment, key, "be resumed", _State.HELD, _State.ROLLED_BACK)
+    plan, environments = _locked(environment, key, "be resumed", _State.HELD, _State.ROLLED_BACK, version=version)
     since = plan.environment.config_version
     for part in plan.parts.select_related("config__flag"):
         config = get_config(plan.environment, part.config.flag.key)
@@ -119,12 +131,15 @@ def _serves(part: RolloutPart, config: FlagConfig) -> bool:
 
 @gate.act("rollout_plan.advance")
 @transaction.atomic
-def advance_plan(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> RolloutPlan:
+def advance_plan(
+    *, actor: Actor, environment: Environment, key: str, reason: str = "", version: int | None = None
+) -> RolloutPlan:
     """Approve the next step and take it now, whatever it waits for; a violated guardrail alone is never passed.
 
-    Raises Conflict `rollout_state`, `guardrail_violated`.
+    `version` binds it to the step that somebody saw. Raises Conflict `version_conflict`, `rollout_state`,
+    `guardrail_violated`.
     """
-    plan, environments = _locked(environment, key, "be advanced", _State.RUNNING)
+    plan, environments = _locked(environment, key, "be advanced", _State.RUNNING, version=version)
     if any(found.get("outcome") == Outcome.VIOLATED for found in plan.verdicts):
         raise Conflict("A guardrail is violated; roll the plan back.", code="guardrail_violated")
     now, number = database_now(), plan.current_step + 1
@@ -138,14 +153,16 @@ def advance_plan(*, actor: Actor, environment: Environment, key: str, reason: st
 
 
 @transaction.atomic
-def rollback_plan(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> RolloutPlan:
+def rollback_plan(
+    *, actor: Actor, environment: Environment, key: str, reason: str = "", version: int | None = None
+) -> RolloutPlan:
     """Give people back what they had before the plan. A plan that was completed can be rolled back too.
 
     What others have put in the plan's place meanwhile stays, and nothing is rolled back. Of a plan at its end the gate
     is asked, as of any change. Raises Refused, Conflict `anchor_not_reached`, `share_changed`, `made_permanent`.
     """
     states = (_State.RUNNING, _State.HELD, _State.COMPLETED)
-    plan, environments = _locked(environment, key, "be rolled back", *states)
+    plan, environments = _locked(environment, key, "be rolled back", *states, version=version)
     _refuse_overtaken(plan)
     name = "rollout_plan.rollback" if plan.state == _State.COMPLETED else "rollout_plan.rollback_at_work"
     with gate.acting(name, {"environment": environment, "key": key}), gate.together(actor):
@@ -182,8 +199,10 @@ def _refuse_overtaken(plan: RolloutPlan) -> None:
 
 
 @transaction.atomic
-def cancel_plan(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> RolloutPlan:
+def cancel_plan(
+    *, actor: Actor, environment: Environment, key: str, reason: str = "", version: int | None = None
+) -> RolloutPlan:
     """Give the plan up. The share stays as it is, and belongs to people again."""
-    plan, _ = _locked(environment, key, "be cancelled", *(_State(state) for state in RolloutPlan.OPEN))
+    plan, _ = _locked(environment, key, "be cancelled", *(_State(state) for state in RolloutPlan.OPEN), version=version)
     stop(actor, plan, _State.CANCELLED, reason or f"Cancelled by {actor.label}.")
     return plans(environment).get(pk=plan.pk)

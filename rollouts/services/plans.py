@@ -24,6 +24,7 @@ from rollouts.planning.plan_fields import read_steps
 from rollouts.selectors import get_plan, open_part, plans, template_steps
 from rollouts.services.asking import ask_about
 from rollouts.services.conflicts import in_progress, leaves_over, note, record_events
+from rollouts.services.seen import refuse_other_version
 from rollouts.services.stepping import approvals_of, look, planned
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment
@@ -114,14 +115,18 @@ def delete_plan(*, actor: Actor, environment: Environment, key: str, reason: str
 
 @gate.act("rollout_plan.start")
 @transaction.atomic
-def start_plan(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> RolloutPlan:
+def start_plan(
+    *, actor: Actor, environment: Environment, key: str, reason: str = "", version: int | None = None
+) -> RolloutPlan:
     """Take the anchor and begin; a first step that waits for nothing is taken at once.
 
-    Raises NotFound, Conflict `rollout_conflict` where an experiment runs, `flag_killed`, `flag_off`, `flag_archived`,
-    and Invalid where an instant has passed, so that the start would take more than the first step.
+    Raises NotFound, Conflict `version_conflict`, `rollout_conflict` where an experiment runs, `flag_killed`,
+    `flag_off`, `flag_archived`, and Invalid where an instant has passed, so that the start would take more than the
+    first step.
     """
     environments = version_log.lock_project(environment.project)
     plan = RolloutPlan.objects.select_for_update(of=("self",)).get(pk=get_plan(environment, key).pk)
+    refuse_other_version(plan, key, version)
     if plan.state != _State.DRAFT:
         raise Conflict("The plan was started already." if plan.is_open else "The plan is at its end; make another one.",
                        code="rollout_in_progress")  # fmt: skip

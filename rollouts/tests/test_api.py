@@ -223,3 +223,19 @@ def test_export__carries_open_plans__and_an_import_saves_them(editor: Caller) ->
     body["data"] |= {"flags": [], "rolloutPlans": [strange, {**strange, "template": None, "steps": 5}]}
     skipped = editor.post("environments/production/import", body).json()["skipped"]
     assert [row["problems"][0]["attr"] for row in skipped] == ["template", "steps"]
+
+
+def test_acts__bound_to_the_version_that_was_seen__pass_no_step_unseen(editor: Caller, share: Any) -> None:
+    steps = [{"percent": 20}, *({"percent": percent, "approval": True} for percent in (50, 100))]
+    draft = editor.put(PLAN, {"variant": "treatment", "steps": steps}).json()
+    seen = editor.post(f"{PLAN}/start", {"version": draft["version"]}).json()
+    two = [editor.post(f"{PLAN}/advance", {"version": seen["version"]}) for _ in range(2)]
+    assert [answer.status_code for answer in two] == [200, 409]
+    assert (_codes(two[1]), share()) == ([("version_conflict", "version")], 5000)
+    assert two[1].json()["current"]["currentStep"] == 2
+    for act in ("start", "hold", "resume", "advance", "rollback", "cancel"):
+        assert _codes(editor.post(f"{PLAN}/{act}", {"version": 1})) == [("version_conflict", "version")], act
+    assert editor.get(PLAN).json()["state"] == "running"
+    assert _codes(editor.post(f"{PLAN}/hold", {"version": "x"})) == [("invalid", "version")]
+    # Whoever has not looked may act all the same.
+    assert editor.post(f"{PLAN}/advance").json()["state"] == "completed"
