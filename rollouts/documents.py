@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from flags.documents import basis_points_of, percent_of
+from openflagship.engine import BUCKETS
+
+from flags.documents import percent_of
 from flags.services import Served, served_of
 from rollouts.models import RolloutPart, RolloutPlan, RolloutTemplate, ScheduledChange, Trigger
 from rollouts.planning.ladder import share_of
@@ -80,22 +82,20 @@ def plan_file(plan: RolloutPlan) -> dict[str, Any]:
     return {"flagKey": document.pop("key"), **document}
 
 
-def percent_now(plan: RolloutPlan, part: RolloutPart) -> int | float:
-    """The share that the plan gives the variant now; before its first step and after a rollback, the anchor's.
-
-    Of a plan that is not started it is what the flag serves now.
-    """
-    if plan.state == RolloutPlan.State.DRAFT:
-        rules = list(part.config.rules.all()) if part.rule_id else []
-        return percent_of(_share_in(served_of(part.config, rules, part.rule_id), part.variant))
-    if plan.current_step and plan.state != RolloutPlan.State.ROLLED_BACK:
-        return percent_of(basis_points_of(plan.steps[plan.current_step - 1]["percent"]) or 0)
-    return percent_of(anchor_share(part))
+def percent_now(_plan: RolloutPlan, part: RolloutPart) -> int | float:
+    """The share of the variant that the flag's rollout, or its rule, gives now, whoever has put it there."""
+    config = part.config
+    served = served_of(config, list(config.rules.all()) if part.rule_id else [], part.rule_id)
+    share = _share_in(served, part.variant)
+    if served is not None and part.rule_id is None and config.default_variant == part.variant:
+        # Whoever no range reaches gets the default.
+        share += BUCKETS - sum(end - start for start, end, _ in served.ranges)
+    return percent_of(share)
 
 
 def _share_in(served: Served | None, variant: str) -> int:
     if served is not None and served.variant:
-        return 10_000 if served.variant == variant else 0
+        return BUCKETS if served.variant == variant else 0
     return share_of(served.ranges, variant) if served is not None else 0
 
 
@@ -107,7 +107,7 @@ def anchor_share(part: RolloutPart) -> int:
         return share_of(part.anchor["allocation"], part.variant)
     rule: dict[str, Any] = next((row for row in part.anchor["rules"] if row["id"] == str(part.rule_id)), {})
     if "variant" in rule:
-        return 10_000 if rule["variant"] == part.variant else 0
+        return BUCKETS if rule["variant"] == part.variant else 0
     return share_of(rule.get("allocation", []), part.variant)
 
 

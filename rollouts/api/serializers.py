@@ -91,7 +91,7 @@ class RolloutPlanSerializer(serializers.Serializer[Any]):
     afterEnvironment = AfterEnvironmentSerializer(required=False, allow_null=True)
     state = serializers.ChoiceField(choices=RolloutPlan.State.choices, read_only=True)
     currentStep = serializers.IntegerField(read_only=True, help_text="How many steps were taken.")
-    percent = serializers.FloatField(read_only=True, help_text="The variant's share now.")
+    percent = serializers.FloatField(read_only=True, help_text="The share that the flag gives the variant now.")
     nextStepAt = serializers.DateTimeField(read_only=True, allow_null=True)
     nextDueAt = serializers.DateTimeField(read_only=True, allow_null=True)
     anchorVersion = serializers.IntegerField(

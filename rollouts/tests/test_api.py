@@ -239,3 +239,26 @@ def test_acts__bound_to_the_version_that_was_seen__pass_no_step_unseen(editor: C
     assert _codes(editor.post(f"{PLAN}/hold", {"version": "x"})) == [("invalid", "version")]
     # Whoever has not looked may act all the same.
     assert editor.post(f"{PLAN}/advance").json()["state"] == "completed"
+
+
+def test_percent__in_every_state__is_what_the_flag_gives(editor: Caller) -> None:
+    def percent(act: str) -> tuple[str, float]:
+        plan = editor.post(f"{PLAN}/{act}").json()
+        return plan["state"], plan["percent"]
+
+    def edit(**fields: Any) -> float:
+        version = editor.get(f"flags/{KEY}").json()["version"]
+        answer = editor.patch(f"flags/{KEY}", {"version": version, **fields})
+        assert answer.status_code == 200, answer.content
+        found: float = editor.get(PLAN).json()["percent"]
+        return found
+
+    editor.put(PLAN, {"variant": "treatment", "steps": STEPS})
+    assert [percent(act) for act in ("start", "hold")] == [("running", 20), ("held", 20)]
+    assert edit(rollout=[{"variant": "treatment", "percent": 5}]) == 5
+    assert percent("cancel") == ("cancelled", 5)
+    editor.put(PLAN, {"variant": "treatment", "steps": [{"percent": 50}]})
+    assert percent("start") == ("completed", 50)
+    assert edit(rollout=[{"variant": "treatment", "percent": 7}, {"variant": "control", "percent": 90}]) == 7
+    assert edit(defaultVariant="treatment") == 10
+    assert edit(rollout=[]) == 100
