@@ -70,15 +70,15 @@ def plan_content(plan: RolloutPlan) -> dict[str, Any]:
     return {name: shown[name] for name in ("id", *PLAN_FIELDS, "state", "currentStep", "version")}
 
 
-def plan_export(plan: RolloutPlan) -> dict[str, Any]:
-    """The plan as a file has it: what a caller may send, for the flag that leads it, which is its `key`."""
-    resource = plan_resource(plan)
+def plan_export(plan: RolloutPlan, part: RolloutPart | None = None) -> dict[str, Any]:
+    """The plan as a file has it: what a caller may send, for the flag of `part`, which is its `key`."""
+    resource = plan_resource(plan, part)
     return {"key": resource["flagKey"], **{name: resource[name] for name in PLAN_FIELDS if resource[name]}}
 
 
-def plan_file(plan: RolloutPlan) -> dict[str, Any]:
-    """The plan as a PUT takes it."""
-    document = plan_export(plan)
+def plan_file(plan: RolloutPlan, part: RolloutPart | None = None) -> dict[str, Any]:
+    """The plan as a PUT of the flag of `part` takes it."""
+    document = plan_export(plan, part)
     return {"flagKey": document.pop("key"), **document}
 
 

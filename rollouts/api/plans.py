@@ -14,7 +14,7 @@ from flags.selectors import get_config
 from rollouts import selectors, services
 from rollouts.api import serializers
 from rollouts.documents import plan_file, plan_resource
-from rollouts.models import RolloutPlan
+from rollouts.models import RolloutPart, RolloutPlan
 from rollouts.services.rights import require_reach
 from tenancy.api.request import Request
 from tenancy.api.views import WHERE, EnvironmentView, choice, paginated, payload
@@ -60,8 +60,11 @@ _PlainLoader.yaml_implicit_resolvers = {
 
 def shown(plan: RolloutPlan, key: str) -> dict[str, Any]:
     """The plan as the flag of the address sees it."""
-    part = next((row for row in plan.parts.all() if row.config.flag.key == key), None)
-    return plan_resource(plan, part)
+    return plan_resource(plan, _part(plan, key))
+
+
+def _part(plan: RolloutPlan, key: str) -> RolloutPart | None:
+    return next((row for row in plan.parts.all() if row.config.flag.key == key), None)
 
 
 class RolloutPlansView(EnvironmentView):
@@ -90,7 +93,7 @@ class RolloutPlanView(EnvironmentView):
         if choice(request, "as", ("json", "yaml")) == "yaml":
             from django.http import HttpResponse  # noqa: PLC0415 - not DRF's, which renders JSON
 
-            text = yaml.safe_dump(plan_file(plan), sort_keys=False, allow_unicode=True)
+            text = yaml.safe_dump(plan_file(plan, _part(plan, key)), sort_keys=False, allow_unicode=True)
             return HttpResponse(text, content_type="application/yaml")
         return Response(shown(plan, key))
 

@@ -22,10 +22,10 @@ from rollouts.services.conflicts import (
     note,
     record_events,
     refuse_given_by_default,
+    refuse_other_version,
     served_by,
     stop,
 )
-from rollouts.services.seen import refuse_other_version
 from rollouts.services.stepping import look, put_back, take_steps, write_rung
 from tenancy.errors import Conflict
 from tenancy.models import Environment
@@ -188,7 +188,7 @@ def _refuse_overtaken(plan: RolloutPlan) -> None:
             )
         other = open_part(config)
         if other is not None and other.plan_id != plan.pk:
-            raise in_progress(other, attr="flagKey")
+            raise in_progress(other, attr="flagKey", remedy="It came after this one; cancel it first.")
         if not _serves(part, config):
             raise Conflict(
                 f"The share of {config.flag.key!r} was changed since the plan "

@@ -24,6 +24,7 @@ from rollouts.planning.ladder import Ranges
 from rollouts.selectors import open_part
 from tenancy.errors import Conflict
 from tenancy.models import Environment
+from tenancy.refusals import refuse_stale
 
 _State = RolloutPlan.State
 # The plan that writes at present: it may change what it owns.
@@ -120,15 +121,28 @@ def is_dealt_alike(part: RolloutPart, config: FlagConfig) -> bool:
     return (config.bucket_by, config.salt) == (anchor["bucketBy"], anchor["salt"])
 
 
-def in_progress(part: RolloutPart, *, attr: str | None = None) -> Conflict:
-    """The refusal, with the plan in it."""
+def in_progress(
+    part: RolloutPart, *, attr: str | None = None, remedy: str = "It owns this share; hold it or cancel it first."
+) -> Conflict:
+    """The refusal, with the plan in it. `remedy` names the act that leads on."""
+    state = {_State.DRAFT: "is not started", _State.RUNNING: "is at work", _State.HELD: "is held"}
+    words = state.get(_State(part.plan.state), "was rolled back")
     refusal = Conflict(
-        f"A rollout plan is at work on {part.config.flag.key!r} and owns this share. Hold it or cancel it first.",
-        code="rollout_in_progress",
-        attr=attr,
+        f"The rollout plan of {part.config.flag.key!r} {words}. {remedy}", code="rollout_in_progress", attr=attr
     )
     refusal.extra["plan"] = plan_resource(part.plan, part)
     return refusal
+
+
+def refuse_other_version(plan: RolloutPlan, key: str, version: int | None) -> None:
+    """Raise Conflict `version_conflict`, with the plan as the flag `key` sees it, unless it is at `version`.
+
+    None skips it. Each step, hold and edit makes a new version; what a worker only looks at makes none.
+    """
+    if version is None or version == plan.version:
+        return
+    part = next((row for row in plan.parts.all() if row.config.flag.key == key), None)
+    refuse_stale("rollout plan", plan_resource(plan, part), version)
 
 
 def served_by(part: RolloutPart) -> Served:
