@@ -1,6 +1,8 @@
 """From an experiment to a release: the winner is shipped by a plan, in place of a jump to everybody."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from django.db import transaction
@@ -14,12 +16,14 @@ from flags.selectors import get_config
 from flags.services import Served, gate, set_share
 from rollouts.models import RolloutPlan
 from rollouts.planning.ladder import share_of
-from rollouts.selectors import open_part, template_steps
+from rollouts.selectors import open_part
+from rollouts.services.plan_payload import steps_sent
 from rollouts.services.plans import save_plan, start_plan
-from tenancy.errors import Conflict
+from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
 
 _FULL: Final = 10_000
+_STEP: Final = re.compile(r"\Asteps\[(\d+)\]")
 
 
 @gate.act("experiment.release")
@@ -63,12 +67,23 @@ def _release(actor: Actor, environment: Environment, experiment: Experiment, pay
             reason=f"The split of the experiment {experiment.name}",
         )
     there = share_of(get_config(environment, key).allocation, variant)
-    listed = (
-        payload.get("steps") or template_steps(environment.project.organization, payload.get("template") or "") or []
-    )
-    steps = [step for step in listed if (basis_points_of(step.get("percent")) or _FULL) > there]
-    if listed and not steps:
+    listed, _ = steps_sent(environment, payload)
+    steps = [step for step in listed if (basis_points_of(step["percent"]) or 0) > there]
+    if not steps:
         raise Conflict(f"{variant!r} has {there / 100:g} % already; let the steps go above it.", code="share_reached")
+    if len(steps) < len(listed):
+        # Of the first step nobody can ask for users of the step before, which is left out.
+        steps[0] = {name: value for name, value in steps[0].items() if name != "minimumUsers"}
     plan = {"variant": variant, "steps": steps, "then": payload.get("then")}
-    save_plan(actor=actor, environment=environment, key=key, payload=plan)
-    return start_plan(actor=actor, environment=environment, key=key, reason=f"Won the experiment {experiment.name}")
+    try:
+        save_plan(actor=actor, environment=environment, key=key, payload=plan)
+        why = f"Won the experiment {experiment.name}"
+        return start_plan(actor=actor, environment=environment, key=key, reason=why)
+    except Invalid as error:
+        left_out = len(listed) - len(steps)
+        raise Invalid([replace(found, attr=_as_sent(found.attr, left_out)) for found in error.problems]) from error
+
+
+def _as_sent(attr: str | None, left_out: int) -> str | None:
+    """The field as the caller knows it, who has also sent the first steps, which are left out."""
+    return attr and _STEP.sub(lambda found: f"steps[{int(found[1]) + left_out}]", attr)

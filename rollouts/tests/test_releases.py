@@ -70,3 +70,48 @@ def test_console__proposes_steps_beside_a_share__and_releases_a_winner_by_them(
     experiment.refresh_from_db()
     assert (experiment.status, experiment.decision) == ("completed", "ship")
     assert "/release/" not in console_editor.get(object_url(experiment)).text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("sent", "problem"),
+    [
+        ({"template": "zz"}, ("unknown_template", "template")),
+        ({"template": "zz", "steps": [{"percent": 60}]}, ("unknown_template", "template")),
+        ({}, ("required", "steps")),
+        ({"steps": [{"percent": 10}, {"percent": 60}]}, ("required", "steps[1]")),
+        # The first step is left out, and the others keep their numbers.
+        (
+            {
+                "steps": [
+                    {"percent": 5},
+                    {"percent": 60, "after": "PT0S"},
+                    {"percent": 100, "at": "2020-01-01T00:00:00Z"},
+                ]
+            },
+            ("out_of_range", "steps[2].at"),
+        ),
+    ],
+    ids=["unknown", "unknown-beside-steps", "neither", "no-condition", "passed"],
+)
+def test_release__bad_steps__are_named_as_they_were_sent(
+    sent: dict[str, Any], problem: tuple[str, str], running_on: Callable[[], Experiment], editor: Caller
+) -> None:
+    experiment = running_on()
+    answer = editor.post(f"experiments/{experiment.key}/release", {"variant": "treatment", "reason": "It won.", **sent})
+    assert answer.status_code == 400, answer.content
+    assert [(error["code"], error["attr"]) for error in answer.json()["errors"]] == [problem]
+    experiment.refresh_from_db()
+    assert experiment.status == "running"
+
+
+@pytest.mark.django_db
+def test_release__first_steps_left_out__asks_for_no_users_of_them(
+    running_on: Callable[[], Experiment], editor: Caller
+) -> None:
+    steps = [{"percent": 5}, {"percent": 60, "minimumUsers": 500}, {"percent": 100, "minimumUsers": 900}]
+    wanted = {"variant": "treatment", "steps": steps, "reason": "It won."}
+    answer = editor.post(f"experiments/{running_on().key}/release", wanted)
+    assert answer.status_code == 201, answer.content
+    plan = answer.json()
+    assert (plan["steps"], plan["currentStep"]) == ([{"percent": 60}, steps[2]], 1)
