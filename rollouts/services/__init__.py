@@ -4,10 +4,9 @@ from rollouts.services.acts import advance_plan, cancel_plan, hold_plan, resume_
 from rollouts.services.plans import delete_plan, save_plan, start_plan
 from rollouts.services.releases import release_winner
 from rollouts.services.schedules import cancel_scheduled, schedule_change, update_scheduled
-from rollouts.services.switch import resume_automatic, stop_automatic
+from rollouts.services.switch import resume_automatic, stop_automatic, wake_frozen
 from rollouts.services.templates import create_template, delete_template, update_template
 from rollouts.services.triggers import call_trigger, create_trigger, delete_trigger, update_trigger
-from rollouts.services.waking import wake_frozen
 
 __all__ = [
     "advance_plan",

@@ -1,10 +1,13 @@
-"""The switch of the health page: all that plans and schedules of an organization do by themselves, stopped at once."""
+"""What keeps plans and schedules from doing anything by themselves: the switch of the health page, and freezes."""
+
+from collections.abc import Collection
 
 from django.db import transaction
 
 import audit.services
 from audit.actors import Actor
-from rollouts.models import RolloutStop
+from rollouts.clock import database_now
+from rollouts.models import RolloutPlan, RolloutStop, ScheduledChange
 from tenancy.models import Organization
 
 
@@ -35,3 +38,16 @@ def _record(actor: Actor, organization: Organization, reason: str, *, is_stopped
         after={"isStopped": is_stopped},
         reason=reason,
     )
+
+
+def wake_frozen(environments: Collection[int]) -> None:
+    """Have workers look now at what waited for the end of a freeze, which was changed or deleted.
+
+    What a freeze still holds waits again.
+    """
+    now = database_now()
+    plans = RolloutPlan.objects.filter(environment__in=environments, state=RolloutPlan.State.RUNNING)
+    plans.filter(waits_for="freeze").update(due_at=now)
+    changes = ScheduledChange.objects.filter(environment__in=environments, state=ScheduledChange.State.WAITING)
+    # Those whose time has come say why they wait past it.
+    changes.exclude(reason="").update(due_at=now)
