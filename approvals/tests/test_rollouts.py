@@ -40,9 +40,11 @@ def test_plan__in_a_guarded_environment__is_asked_about_once(
     services.set_policy(actor=ALICE, environment=environment, payload={"requiredApprovals": 1}, version=None)
     environment.refresh_from_db()
     with pytest.raises(gate.Refused) as refused:
-        rollouts.start_plan(actor=ALICE, environment=environment, key=KEY)
+        rollouts.start_plan(actor=ALICE, environment=environment, key=KEY, version=1)
     (change,) = refused.value.extra["changeRequest"]["changes"]
     assert (change["resource"], change["action"]) == ({"type": "rollout_plan", "key": KEY}, "start")
+    # What was seen is what is asked about.
+    assert change["baseVersion"] == 1
     assert (get_plan(environment, KEY).state, _share(environment)) == ("draft", 1000)
     with gate.permitted():
         rollouts.start_plan(actor=ALICE, environment=environment, key=KEY)
