@@ -82,12 +82,13 @@ func (p *platform) serve(w http.ResponseWriter, r *http.Request) {
 		defer p.mutex.Unlock()
 		_, _ = w.Write(p.snapshot)
 	case r.URL.Path == "/api/stream":
-		w.Header().Set("Content-Type", "text/event-stream")
-		w.(http.Flusher).Flush()
+		// Known before its head is sent: what is said to a client that is streaming reaches it.
 		stream := make(chan string, 100)
 		p.mutex.Lock()
 		p.streams = append(p.streams, stream)
 		p.mutex.Unlock()
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.(http.Flusher).Flush()
 		for {
 			select {
 			case said, isOpen := <-stream:

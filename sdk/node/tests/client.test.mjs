@@ -177,8 +177,8 @@ describe("usage", () => {
   it("goes in parts that the server takes, without the keys that cost it the whole", async () => {
     const many = Array.from({ length: 10_500 }, (_, number) => flag(`flag-${number}`));
     const large = await platform(snapshotOf(...many));
-    const client = new FlagShip(KEY, large.url, { flushMs: 3_600_000, logger: { warn() {} } });
-    assert.equal(await client.ready(), "network");
+    const client = new FlagShip(KEY, large.url, { flushMs: 3_600_000, closeWaitMs: 60_000, logger: { warn() {} } });
+    assert.equal(await client.ready(60_000), "network");
     for (const { key } of many) client.isEnabled(key, "user-1");
     for (const key of ["gone", "", "a\0b", "\ud800"]) client.isEnabled(key, "user-1");
     await client.close();
