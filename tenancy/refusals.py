@@ -15,6 +15,8 @@ _MOST_LEVELS = 64
 # jsonb returns larger numbers as integers that 64 bits do not hold, and that JSON libraries refuse.
 LARGEST_NUMBER: Final = 2**63 - 1
 MOST_TEXT: Final = 100_000
+# It could be meant in any zone, so none is put on it.
+NEEDS_ZONE: Final = "Give an instant with its zone, such as 2027-03-01T08:00:00Z."
 _MOST_PROBLEMS = 50
 
 

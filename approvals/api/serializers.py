@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from approvals.models import ChangeRequest, Review
 from approvals.operations import RESOURCES
-from tenancy.api.serializers import ChoiceField
+from tenancy.api.serializers import ChoiceField, InstantField
 from tenancy.roles import Role
 
 _TITLE = "What it changes, in a line."
@@ -62,8 +62,8 @@ class FreezeSerializer(serializers.Serializer[Any]):
     environment = serializers.CharField(
         required=False, allow_null=True, max_length=63, help_text="Null: every environment of the project."
     )
-    since = serializers.DateTimeField(required=False, help_text="Now, when left out.")
-    until = serializers.DateTimeField(required=False, allow_null=True)
+    since = InstantField(required=False, help_text="Now, when left out.")
+    until = InstantField(required=False, allow_null=True)
     cron = serializers.CharField(
         required=False,
         allow_null=True,
@@ -106,7 +106,7 @@ class ChangeRequestBodySerializer(serializers.Serializer[Any]):
     title = serializers.CharField(max_length=200, required=False, help_text=_TITLE)
     description = serializers.CharField(required=False, allow_blank=True, max_length=10_000)
     changes = RequestedChangeSerializer(many=True, required=False)
-    at = serializers.DateTimeField(required=False, allow_null=True, help_text="When it is to be published.")
+    at = InstantField(required=False, allow_null=True, help_text="When it is to be published.")
     publishWhenApproved = serializers.BooleanField(
         required=False, help_text="Publish it by itself as soon as nothing is missing."
     )

@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from experiments.analysis.metric_types import CHOICES, POWER_MODELS
 from experiments.models import Experiment, ExperimentMetric, Metric
-from tenancy.api.serializers import ChoiceField
+from tenancy.api.serializers import ChoiceField, InstantField
 
 
 class MetricSerializer(serializers.Serializer[Any]):
@@ -72,7 +72,7 @@ class AnalysisSerializer(serializers.Serializer[Any]):
 class ExploratorySerializer(serializers.Serializer[Any]):
     metric = serializers.CharField()
     role = serializers.CharField(help_text="secondary or guardrail")
-    since = serializers.DateTimeField()
+    since = InstantField()
 
 
 class DecisionSerializer(serializers.Serializer[Any]):
@@ -148,8 +148,8 @@ class ExperimentSerializer(serializers.Serializer[Any]):
     status = ChoiceField(choices=Experiment.Status.choices, read_only=True)
     phase = serializers.IntegerField(read_only=True, allow_null=True)
     decision = DecisionSerializer(read_only=True, allow_null=True)
-    startsAt = serializers.DateTimeField(required=False, allow_null=True)
-    endsAt = serializers.DateTimeField(required=False, allow_null=True)
+    startsAt = InstantField(required=False, allow_null=True)
+    endsAt = InstantField(required=False, allow_null=True)
     startedAt = serializers.DateTimeField(read_only=True, allow_null=True)
     endedAt = serializers.DateTimeField(read_only=True, allow_null=True)
     version = serializers.IntegerField(required=False, help_text="The version that was read; required to change.")

@@ -13,7 +13,7 @@ from flags.references import links, reading, scans
 from flags.selectors import get_config
 from tenancy import access
 from tenancy.api.request import Request
-from tenancy.api.serializers import ChoiceField
+from tenancy.api.serializers import ChoiceField, InstantField
 from tenancy.api.views import WHERE, EnvironmentView, ManagementView, paginate, payload
 from tenancy.errors import Invalid
 from tenancy.models import Project
@@ -57,7 +57,7 @@ class ReferencedFlagSerializer(Part):
 
 class GoneFlagSerializer(Part):
     key = serializers.CharField(max_length=100)
-    at = serializers.DateTimeField(help_text="When the last reference was taken out of the code.")
+    at = InstantField(help_text="When the last reference was taken out of the code.")
     revision = serializers.CharField(max_length=100, required=False, allow_blank=True)
 
 
@@ -73,7 +73,7 @@ class ScanSerializer(_BranchSerializer):
 class FlagScanSerializer(_BranchSerializer):
     count = serializers.IntegerField(min_value=0, max_value=_MOST_COUNT)
     places = serializers.ListField(child=PlaceSerializer(), required=False, max_length=MOST_PLACES)
-    goneAt = serializers.DateTimeField(required=False, help_text="With count 0: when the last one was taken out.")
+    goneAt = InstantField(required=False, help_text="With count 0: when the last one was taken out.")
     goneRevision = serializers.CharField(max_length=100, required=False, allow_blank=True)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from flags.api.serializers import FlagSerializer
+from tenancy.api.serializers import InstantField
 
 
 class PreviewSerializer(serializers.Serializer[Any]):
@@ -13,7 +14,7 @@ class PreviewSerializer(serializers.Serializer[Any]):
     attributes = serializers.DictField(required=False, allow_null=True)
     defaultValue = serializers.JSONField(required=False, allow_null=True)
     configVersion = serializers.IntegerField(required=False, allow_null=True, help_text="The environment's, back then.")
-    at = serializers.DateTimeField(required=False, allow_null=True, help_text="What was served at that moment.")
+    at = InstantField(required=False, allow_null=True, help_text="What was served at that moment.")
     config = FlagSerializer(required=False, allow_null=True, help_text="What a PATCH would carry, not stored.")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from integrations.models import Follow, NotificationSetting, WebhookDelivery
-from tenancy.api.serializers import ChoiceField
+from tenancy.api.serializers import ChoiceField, InstantField
 
 _EVENTS = "Names of events, as flag.killed; all of a kind, as flag.*; or * for all."
 
@@ -62,7 +62,7 @@ class WholeDeliverySerializer(DeliverySerializer):
 
 
 class SinceSerializer(serializers.Serializer[Any]):
-    since = serializers.DateTimeField(help_text="Every event from then on is delivered once more.")
+    since = InstantField(help_text="Every event from then on is delivered once more.")
 
 
 class EventTypeSerializer(serializers.Serializer[Any]):

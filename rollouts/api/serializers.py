@@ -7,7 +7,7 @@ from rest_framework import serializers
 from flags.api.serializers import Part, PercentField, TrueOrFalse
 from rollouts.models import RolloutPlan, ScheduledChange, Trigger
 from rollouts.planner import Act, Outcome
-from tenancy.api.serializers import ChoiceField
+from tenancy.api.serializers import ChoiceField, InstantField
 
 _DURATION = "An ISO 8601 duration of days, hours, minutes and seconds: P1D, PT90M."
 _VERSION = "The version that was read; required to change."
@@ -26,7 +26,7 @@ class RolloutGuardrailSerializer(Part):
 class RolloutStepSerializer(Part):
     percent = PercentField(help_text="The share of the variant, with two decimals at the most.")
     after = serializers.CharField(required=False, help_text=f"Since the last step. {_DURATION}")
-    at = serializers.DateTimeField(required=False, help_text="Not before this instant.")
+    at = InstantField(required=False, help_text="Not before this instant.")
     approval = TrueOrFalse(required=False, help_text="Not before somebody advances the plan.")
     minimumUsers = serializers.IntegerField(
         required=False, min_value=0, help_text="Not before so many users were exposed to the variant on the last step."
@@ -146,7 +146,7 @@ class ScheduledChangeSerializer(serializers.Serializer[Any]):
     resource = ScheduledResourceSerializer()
     patch = serializers.DictField(help_text="Fields of the resource, as its PATCH takes them, without a version.")
     baseVersion = serializers.IntegerField(help_text="The version that was read.")
-    at = serializers.DateTimeField(required=False, allow_null=True, help_text="Once, at this instant.")
+    at = InstantField(required=False, allow_null=True, help_text="Once, at this instant.")
     cron = serializers.CharField(
         required=False, allow_null=True, max_length=100, help_text="Again and again: five fields, on the zone's clock."
     )

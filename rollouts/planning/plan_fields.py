@@ -12,7 +12,7 @@ from flags.documents import basis_points_of
 from rollouts.planner import Act, Step
 from rollouts.planning.durations import format_duration, parse_duration
 from tenancy.errors import Problem
-from tenancy.refusals import unknown_fields
+from tenancy.refusals import NEEDS_ZONE, unknown_fields
 
 MOST_STEPS: Final = 100
 MOST_GUARDRAILS: Final = 10
@@ -97,7 +97,7 @@ def read_instant(sent: Any, path: str) -> tuple[Any, list[Problem]]:
         except ValueError:
             found = None
     if found is None or found.tzinfo is None:
-        return sent, [Problem(path, "invalid", "Give an instant with its zone, such as 2027-03-01T08:00:00Z.")]
+        return sent, [Problem(path, "invalid", NEEDS_ZONE)]
     if not 1970 <= found.year <= 2100:
         return sent, [Problem(path, "out_of_range", "Use an instant from 1970 to 2100.")]
     return found.astimezone(UTC).isoformat().replace("+00:00", "Z"), []

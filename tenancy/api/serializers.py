@@ -1,10 +1,12 @@
 """The shapes of API.md for organizations, projects, environments, members, credentials and the audit log."""
 
+from datetime import datetime
 from typing import Any
 
 from rest_framework import serializers
 
 from tenancy.models import Credential, Exposures, PrivacyJob
+from tenancy.refusals import NEEDS_ZONE
 from tenancy.roles import Role
 
 
@@ -14,6 +16,18 @@ class ChoiceField(serializers.ChoiceField):
     def __init__(self, choices: Any, **kwargs: Any) -> None:
         super().__init__(choices, **kwargs)
         self.error_messages["invalid_choice"] = f"Use one of: {', '.join(map(str, self.choices))}."
+
+
+class InstantField(serializers.DateTimeField):
+    """An instant that is sent. DRF's own field takes one without a zone as UTC, whatever zone its sender meant."""
+
+    default_error_messages = dict.fromkeys(("invalid", "date"), NEEDS_ZONE)
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        if value.tzinfo is None:
+            self.fail("invalid")
+        found: datetime = super().enforce_timezone(value)
+        return found
 
 
 _VERSION = "The version that was read; required to change."
@@ -162,7 +176,7 @@ class NewCredentialSerializer(serializers.Serializer[Any]):
         required=False,
         help_text="Of a service account; a management token is the caller's own without.",
     )
-    expiresAt = serializers.DateTimeField(required=False, allow_null=True)
+    expiresAt = InstantField(required=False, allow_null=True)
 
 
 class IssuedCredentialSerializer(CredentialSerializer):
