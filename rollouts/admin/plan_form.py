@@ -12,7 +12,7 @@ from rollouts.planner import Act
 from rollouts.planning.durations import format_duration
 from rollouts.planning.plan_fields import GRACE, WINDOW
 from rollouts.planning.words import EXAMPLE, all_in_words, read_words
-from rollouts.selectors import templates
+from rollouts.selectors import template_steps, templates
 
 _DEFAULT_RULE = ("", "The flag's own rollout")
 
@@ -29,7 +29,7 @@ class PlanForm(forms.Form):
         required=False,
         max_length=10_000,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 5, "placeholder": EXAMPLE}),
-        help_text="One a line: now, tomorrow, after 2 hours, at 2027-03-01 08:00, with approval, with 500 users.",
+        help_text="One a line: now, tomorrow, after 2 hours, at 2027-03-01 08:00 UTC, with approval, with 500 users.",
     )
     guardrail = forms.ChoiceField(
         required=False, widget=UnfoldAdminSelectWidget, help_text="A metric that must not get worse, on every step."
@@ -61,7 +61,7 @@ class PlanForm(forms.Form):
 
     def __init__(self, *args: Any, config: FlagConfig, **given: Any) -> None:
         super().__init__(*args, **given)
-        organization = config.environment.project.organization
+        self.organization = organization = config.environment.project.organization
         rules = [(str(rule.pk), f"Rule {rule.priority} {rule.name}".strip()) for rule in config.rules.all()]
         named = [template if isinstance(template, dict) else vars(template) for template in templates(organization)]
         metrics = Metric.objects.filter(project=config.environment.project_id).values_list("key", "name")
@@ -94,13 +94,22 @@ class PlanForm(forms.Form):
             "ruleId": sent.get("rule") or None,
             "then": sent["then"] or None,
         }
-        if sent["read"]:
-            guardrail = {"metric": sent["guardrail"], "marginPercent": sent["margin"] or 5, "action": sent["action"]}
-            guarded = {"guardrails": [guardrail]} if sent["guardrail"] else {}
-            document["steps"] = [{**step, **guarded} for step in sent["read"]]
-        else:
+        if sent["template"]:
             document["template"] = sent["template"]
+        # Of a template that is gone meanwhile the service says so.
+        steps = sent["read"] or (template_steps(self.organization, sent["template"]) if sent["guardrail"] else None)
+        if steps:
+            document["steps"] = [self._guarded(step) for step in steps]
         return document
+
+    def _guarded(self, step: dict[str, Any]) -> dict[str, Any]:
+        """The step with the guardrail that was chosen, beside others that a template's step has."""
+        sent = self.cleaned_data
+        if not sent["guardrail"]:
+            return step
+        chosen = {"metric": sent["guardrail"], "marginPercent": sent["margin"] or 5, "action": sent["action"]}
+        others = [each for each in step.get("guardrails", ()) if each["metric"] != sent["guardrail"]]
+        return {**step, "guardrails": [*others, chosen]}
 
 
 def opened_with(plan: RolloutPlan) -> dict[str, Any]:
@@ -120,9 +129,11 @@ def opened_with(plan: RolloutPlan) -> dict[str, Any]:
 
 
 def is_told_by_form(plan: RolloutPlan) -> bool:
-    """Whether the form says all of the plan, so that saving it loses nothing."""
+    """Whether the form says all of the plan and reads it again, so that saving it loses nothing."""
     kept = [step.get("guardrails", []) for step in plan.steps]
     usual = {"grace": format_duration(GRACE), "window": format_duration(WINDOW)}
     is_plain = all(each == kept[0] for each in kept) and len(kept[0]) <= 1
     is_usual = all(item.items() >= usual.items() for item in kept[0])
-    return is_plain and is_usual and len(plan.parts.all()) == 1 and plan.after_environment is None
+    told = [{name: value for name, value in step.items() if name != "guardrails"} for step in plan.steps]
+    is_read = read_words(all_in_words(plan.steps)) == (told, [])
+    return is_plain and is_usual and is_read and len(plan.parts.all()) == 1 and plan.after_environment is None

@@ -132,6 +132,7 @@ def _form_page(
             key=config.flag.key,
             payload=payload,
             version=sent["version"],
+            reason=sent["reason"],
         )
         messages.success(request, "Saved. Look at it, and start it.")
         return redirect(object_url(saved))

@@ -9,15 +9,23 @@ from rollouts.planning.durations import duration_in_words, format_duration, pars
 from tenancy.errors import Problem
 
 EXAMPLE: Final = "10 % now\n25 % tomorrow\n50 % after 2 days with 500 users\n100 % after 1 day with approval"
-_LINE: Final = re.compile(r"(?P<percent>\d{1,3}(?:[.,]\d{1,2})?)\s*%\s*(?P<rest>.*)\Z")
-_UNITS: Final = {"minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
+_NUMBER: Final = r"\d{1,3}(?:[.,]\d{1,2})?"
+_LINE: Final = re.compile(rf"(?P<percent>{_NUMBER})\s*%\s*(?P<rest>.*)\Z")
+# A comma before a share begins a step, except within a number: 10,5 %.
+_BETWEEN: Final = re.compile(rf"[\n;]|(?<!\d),(?=\s*{_NUMBER}\s*%)|,(?=\s+{_NUMBER}\s*%)")
+_UNITS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
+_COUNT: Final = rf"(\d{{1,5}}) ({'|'.join(_UNITS)})s?\b"
+# Up to this a duration is told in one unit: 36 hours.
+_MOST_OF_ONE_UNIT: Final = 1_000
+_CLOCK: Final = r"\d\d:\d\d(?::\d\d(?:\.\d+)?)?"
+_AND: Final = r"(?:,? and |, | )"
 _PARTS: Final = (
     ("now", re.compile(r"now\b")),
     ("tomorrow", re.compile(r"(?:tomorrow|a day later|the day after)\b")),
-    ("after", re.compile(r"after (?P<count>\d{1,5}) (?P<unit>minute|hour|day|week)s?\b")),
-    ("at", re.compile(r"at (?P<instant>\d{4}-\d\d-\d\d[t ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:z|[+-]\d\d:?\d\d)?)")),
+    ("after", re.compile(rf"after (?P<duration>{_COUNT}(?:{_AND}{_COUNT}){{0,4}})")),
+    ("at", re.compile(rf"at (?P<day>\d{{4}}-\d\d-\d\d)[t ](?P<clock>{_CLOCK}) ?(?P<zone>z|utc|[+-]\d\d:?\d\d)?")),
     ("approval", re.compile(r"with (?:an )?approval\b")),
-    ("users", re.compile(r"with (?P<users>\d{1,9}) users?\b")),
+    ("users", re.compile(r"with (?P<users>\d{1,10}) users?\b")),
 )
 
 
@@ -25,7 +33,7 @@ def read_words(text: str) -> tuple[list[dict[str, Any]], list[Problem]]:
     """Return the steps as the API takes them, and the problems by line. Instants without a zone are in UTC."""
     steps: list[dict[str, Any]] = []
     problems: list[Problem] = []
-    lines = [part.strip() for part in re.split(r"[\n;]|,(?=\s*\d)", text) if part.strip()]
+    lines = [part.strip() for part in _BETWEEN.split(text) if part.strip()]
     for number, line in enumerate(lines, 1):
         match = _LINE.match(line)
         step = _read_rest(match["rest"]) if match else None
@@ -45,19 +53,25 @@ def read_words(text: str) -> tuple[list[dict[str, Any]], list[Problem]]:
 
 def _read_rest(text: str) -> dict[str, Any] | None:
     step: dict[str, Any] = {}
+    told: set[str] = set()
     rest = text.strip().lower()
     while rest:
         found = next(((name, match) for name, pattern in _PARTS if (match := pattern.match(rest))), None)
         if found is None:
             return None
         name, match = found
+        about = "after" if name in {"now", "tomorrow"} else name
+        if about in told:
+            return None
+        told.add(about)
         if name == "tomorrow":
             step["after"] = "P1D"
         elif name == "after":
-            step["after"] = format_duration(timedelta(seconds=int(match["count"]) * _UNITS[match["unit"]]))
+            counts = re.findall(_COUNT, match["duration"])
+            step["after"] = format_duration(timedelta(seconds=sum(int(count) * _UNITS[unit] for count, unit in counts)))
         elif name == "at":
-            instant = match["instant"].upper().replace(" ", "T")
-            step["at"] = instant if re.search(r"(Z|[+-]\d\d:?\d\d)\Z", instant) else f"{instant}Z"
+            zone = match["zone"] or "z"
+            step["at"] = f"{match['day']}T{match['clock']}{'Z' if zone in {'z', 'utc'} else zone}"
         elif name == "approval":
             step["approval"] = True
         elif name == "users":
@@ -88,11 +102,11 @@ def in_words(step: Mapping[str, Any]) -> str:
 
 
 def _counted(duration: timedelta) -> str:
-    """In one unit, so that it can be read again."""
+    """In one unit, if the number is short."""
     seconds = int(duration.total_seconds())
     for unit in ("day", "hour", "minute"):
         count, left = divmod(seconds, _UNITS[unit])
-        if count and not left:
+        if 0 < count < _MOST_OF_ONE_UNIT and not left:
             return f"{count} {unit}{'s' if count > 1 else ''}"
     return duration_in_words(duration)
 

@@ -43,7 +43,13 @@ _FULL = 10_000
 
 @transaction.atomic
 def save_plan(
-    *, actor: Actor, environment: Environment, key: str, payload: Mapping[str, Any], version: int | None = None
+    *,
+    actor: Actor,
+    environment: Environment,
+    key: str,
+    payload: Mapping[str, Any],
+    version: int | None = None,
+    reason: str = "",
 ) -> tuple[RolloutPlan, bool]:
     """Make the flag's plan, or replace the one that is not started, by its version. Return it and whether it is new.
 
@@ -95,7 +101,13 @@ def save_plan(
         ) from error
     saved = plans(environment).get(pk=plan.pk)
     audit.services.record(
-        actor=actor, action="rollout_plan.saved", at=environment, key=key, before=before, after=plan_resource(saved)
+        actor=actor,
+        action="rollout_plan.saved",
+        at=environment,
+        key=key,
+        before=before,
+        after=plan_resource(saved),
+        reason=reason,
     )
     return saved, existing is None
 

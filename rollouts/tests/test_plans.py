@@ -17,7 +17,6 @@ from flags.services import archive_flag, kill_flag, kill_flags, purge_flag, rele
 from flags.versions.loading import load_document
 from rollouts import services
 from rollouts.models import RolloutPlan
-from rollouts.planning.words import all_in_words, read_words
 from rollouts.tests.conftest import KEY, events
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
@@ -236,12 +235,6 @@ def test_resume__after_a_rollback_from_the_end__is_at_the_end_again(
     assert (_act(services.resume_plan, environment).state, share()) == ("completed", 5000)
     # The share belongs to people again.
     update_flag(actor=ALICE, environment=environment, key=KEY, payload={"rollout": []}, version=None)
-
-
-def test_words__of_a_plan__are_read_back() -> None:
-    steps = [{"percent": 2.5}, {"percent": 50, "at": "2027-03-01T08:00:00.5Z", "approval": True}]
-    steps += [{"percent": 100, "after": "P1D", "minimumUsers": 9}]
-    assert read_words(all_in_words(steps)) == (steps, [])
 
 
 def test_rule__with_a_variant__is_raised_in_its_own_rollout(
