@@ -58,6 +58,7 @@ _SUBJECTS = {
     "admin:tenancy_project_delete": "empty project",
     "admin:rollouts_rolloutplan_edit": "planned",
     "admin:rollouts_rolloutplan_start": "planned",
+    "admin:rollouts_rolloutplan_resume": "resting",
 }
 
 

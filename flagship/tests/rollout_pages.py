@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from flags.services import create_flag
 from rollouts import selectors, services
 from tenancy.callers.principals import principal_of_user
 from tenancy.models import Environment, User
@@ -12,7 +13,7 @@ _RELEASE = "admin:rollouts_rolloutplan_release"
 
 
 def rollout_subjects(environment: Environment, person: User) -> dict[str, Any]:
-    """A plan that runs on `stepped`, one on `plain` that is not started, and the rest on `stepped`."""
+    """A plan that runs on `stepped`, one that is held, one on `plain` that is not started, and the rest."""
     guardrail = {"metric": "purchase-rate", "marginPercent": 5, "action": "rollback"}
     steps = [{"percent": 10, "guardrails": [guardrail]}, {"percent": 100, "after": "P1D", "approval": True}]
     plan: dict[str, Any] = {"variant": "treatment", "steps": steps}
@@ -24,6 +25,10 @@ def rollout_subjects(environment: Environment, person: User) -> dict[str, Any]:
     stepped.save()
     plan["steps"] = [{"percent": 70}]
     services.save_plan(actor=ALICE, environment=environment, key="plain", payload=plan)
+    plan["steps"] = [{"percent": 70}, {"percent": 80, "approval": True}]
+    create_flag(actor=ALICE, environment=environment, payload={"key": "resting", "enabled": True})
+    services.save_plan(actor=ALICE, environment=environment, key="resting", payload=plan)
+    services.start_plan(actor=ALICE, environment=environment, key="resting")
     later = {"resource": {"type": "flag", "key": "stepped"}, "patch": {"enabled": False}, "cron": "0 8 * * *"}
     change = services.schedule_change(
         principal=principal_of_user(person), environment=environment, payload={**later, "baseVersion": 2}
@@ -31,6 +36,7 @@ def rollout_subjects(environment: Environment, person: User) -> dict[str, Any]:
     wanted = {"name": "errors", "flagKey": "stepped", "act": "hold_plan"}
     return {
         "rollouts_rolloutplan": stepped,
+        "resting": services.hold_plan(actor=ALICE, environment=environment, key="resting"),
         "planned": selectors.get_plan(environment, "plain"),
         "rollouts_scheduledchange": change,
         "rollouts_trigger": services.create_trigger(actor=ALICE, environment=environment, payload=wanted).trigger,
