@@ -1,7 +1,6 @@
 """Refusals that every door shares: a stale version, fields that do not exist, values that nothing can carry."""
 
 import json
-import math
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -113,13 +112,13 @@ def text_problems(attr: str, text: str) -> list[Problem]:
 
 def number_problems(attr: str, value: float) -> list[Problem]:
     """Return what is wrong with a number, whatever its field."""
-    # As a float the bound is one more, so a float has to stay below it.
+    # As a float the bound is one more, so a float has to stay below it. No comparison is true of what is no number.
     is_small = (
         -LARGEST_NUMBER - 1 <= value < LARGEST_NUMBER
         if isinstance(value, float)
         else (-LARGEST_NUMBER - 1 <= value <= LARGEST_NUMBER)
     )
-    if math.isfinite(value) and is_small:
+    if is_small:
         return []
     return [Problem(attr, "out_of_range", "Use a number that 64 bits hold: between -9.2e18 and 9.2e18.")]
 

@@ -13,49 +13,18 @@ from experiments.selectors import get_experiment
 from flags.selectors import get_config
 from rollouts import selectors, services
 from rollouts.api import serializers
+from rollouts.api.yaml_bodies import YamlParser
 from rollouts.documents import plan_file, plan_resource
 from rollouts.models import RolloutPart, RolloutPlan
 from rollouts.services.rights import require_reach
 from tenancy.api.request import Request
 from tenancy.api.views import WHERE, EnvironmentView, choice, paginated, payload
-from tenancy.errors import Invalid, PayloadTooLarge
 from tenancy.models import Environment
 from tenancy.refusals import refuse_unknown
 from tenancy.roles import Role
 
 _STATE = OpenApiParameter("state", str, enum=RolloutPlan.State.values)
 _AS = OpenApiParameter("as", str, enum=["json", "yaml"], description="yaml: what a PUT takes, as a file.")
-_MOST_YAML_BYTES = 262_144
-
-
-class YamlParser(BaseParser):
-    """A plan that is kept as a file beside the code."""
-
-    media_type = "application/yaml"
-
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:  # noqa: ARG002 - DRF's signature
-        content = stream.read(_MOST_YAML_BYTES + 1)
-        if len(content) > _MOST_YAML_BYTES:
-            raise PayloadTooLarge(f"A plan has at most {_MOST_YAML_BYTES:,} bytes.")
-        try:
-            return yaml.load(content, Loader=_PlainLoader)  # noqa: S506 - a safe loader, see below
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-            raise Invalid(f"This is no YAML: {str(error)[:200]}", code="parse_error") from error
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Safe, without aliases, which a few bytes can blow up, and with instants as text."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not taken; write it out")
-        return super().compose_node(parent, index)
-
-
-_PlainLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in listed if tag != "tag:yaml.org,2002:timestamp"]
-    for first, listed in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 def shown(plan: RolloutPlan, key: str) -> dict[str, Any]:
