@@ -101,5 +101,6 @@ ELSEWHERE = {
     "console/ask_button.html": "where a policy asks; test_approvals_in_browser",
     "integrations/unread.html": "fetched into the header of each page",
     "integrations/inbox_part.html": "what the list asks for again; test_inbox_in_browser",
+    "rollouts/plan_users.html": "fetched into a plan's page; test_console_plan",
     "rollouts/trigger_secret.html": "shown once, after a trigger was made",
 }

@@ -13,6 +13,7 @@ from rollouts.services.stepping import approvals_of, planned
 from tenancy.console_kit.charts import ForestChart, Interval, LineChart
 from tenancy.console_kit.formats import moment
 
+_MOST_INTERVALS = 40
 _CHANGES = frozenset({"started", "step", "rolled_back", "resumed"})
 
 
@@ -60,23 +61,31 @@ def to_come(plan: RolloutPlan, *, most: int = MOST_STEPS) -> list[tuple[datetime
 
 
 def guardrail_intervals(plan: RolloutPlan) -> ForestChart | None:
-    """The difference of each guardrail with the interval that holds at every look."""
-    rows: list[Interval] = [
+    """The difference of each guardrail with the interval that holds at every look, as each step saw it the last time.
+
+    Of a long plan the latest ones.
+    """
+    said: dict[tuple[int, str, str], dict[str, Any]] = {}
+    standing = {"step": plan.current_step, "verdicts": plan.verdicts}
+    for step in (*plan.history, standing):
+        said |= {(step["step"], line["flagKey"], line["metric"]): line for line in step.get("verdicts", ())}
+    drawn: list[Interval] = [
         {
-            "name": f"{line['metric']} ({line['flagKey']})",
+            "name": f"{metric} ({key}), step {number}" if number else f"{metric} ({key})",
             "estimate": line["difference"],
             "low": line["interval"][0],
             "high": line["interval"][1],
             "css": "is-bad" if line["outcome"] == Outcome.VIOLATED else "",
         }
-        for line in plan.verdicts
+        for (number, key, metric), line in said.items()
         if _is_drawn(line)
     ]
-    if not rows:
+    if not drawn:
         return None
+    rows = drawn[-_MOST_INTERVALS:]
     return {
         "title": "Guardrails",
-        "description": "Difference between the share with the variant and the rest, with intervals.",
+        "description": "Difference between the share with the variant and the rest on each step, with intervals.",
         "unit": "number",
         "rows": rows,
         "table": {

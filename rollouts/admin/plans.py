@@ -17,6 +17,7 @@ from rollouts.admin.calendar import calendar_page
 from rollouts.admin.plan_acts import ACTS, WORDS, acts_on, lead_of, ranges_of
 from rollouts.admin.plan_charts import guardrail_intervals, share_over_time
 from rollouts.admin.plan_form import PlanForm, is_told_by_form, opened_with
+from rollouts.admin.plan_users import users_part
 from rollouts.admin.releases import release_page
 from rollouts.admin.switch import switch_page
 from rollouts.documents import percent_now
@@ -152,6 +153,8 @@ class RolloutPlanAdmin(PerEnvironmentAdmin):
     def show(self, request: HttpRequest, thing: RolloutPlan) -> HttpResponse:
         if request.method == "POST":
             raise PermissionDenied
+        if request.GET.get("users"):
+            return users_part(request, thing)
         part = lead_of(thing)
         shown: dict[str, Any] = {
             "plan": thing,

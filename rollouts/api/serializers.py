@@ -76,6 +76,9 @@ class HistoryLineSerializer(serializers.Serializer[Any]):
     step = serializers.IntegerField()
     percent = serializers.FloatField(allow_null=True)
     why = serializers.CharField(allow_blank=True)
+    verdicts = GuardrailResultSerializer(
+        many=True, required=False, help_text="Of a step that is over: what its guardrails said the last time."
+    )
 
 
 class RolloutPlanSerializer(serializers.Serializer[Any]):

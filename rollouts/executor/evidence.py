@@ -1,6 +1,7 @@
 """What is known of the step that a plan stands on: users, guardrails, and the environment that goes first."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -15,8 +16,11 @@ from rollouts.planner import Verdicts
 from rollouts.planning.durations import parse_duration
 from rollouts.planning.ladder import share_of
 from rollouts.planning.plan_fields import guardrails_on, judgements_in
+from tenancy.errors import Unavailable
 
 _FULL = 10_000
+# So many users are counted between two looks at the clock.
+_LOOKS_AT_CLOCK = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,8 @@ def gather(plan: RolloutPlan, now: datetime) -> Evidence:
     users: list[int] = []
     found, shown = [], []
     for part in plan.parts.all():
-        environment_id = part.config.environment_id
         if asked or watched:
-            rule = str(part.rule_id) if part.rule_id else ""
-            read = events.flag_arms(environment_id, part.config.flag.key, since, now, rule)
+            read = _arms(part, since, now)
             arms = list(read) if watched else []
             # More than are asked for nobody needs to know of.
             having = islice((unit for unit, variant, _ in (arms or read) if variant == part.variant), asked)
@@ -54,6 +56,28 @@ def gather(plan: RolloutPlan, now: datetime) -> Evidence:
             found.append(verdict)
             shown.append(line)
     return Evidence(Verdicts(min(users, default=0), found, ready), shown)
+
+
+def users_exposed(part: RolloutPart, since: datetime, until: datetime, *, seconds: float) -> tuple[int, int]:
+    """Users whom the plan's place gave its variant alone in that time, and those whom it gave another one alone.
+
+    They are those that a step's minimum and its guardrails count. Raises Unavailable where it takes longer.
+    """
+    give_up_at = time.monotonic() + seconds
+    treated = rest = 0
+    for count, (_, variant, _) in enumerate(_arms(part, since, until)):
+        if variant == part.variant:
+            treated += 1
+        else:
+            rest += 1
+        if not count % _LOOKS_AT_CLOCK and time.monotonic() > give_up_at:
+            raise Unavailable(f"Counting the users took longer than {seconds:g} s.")
+    return treated, rest
+
+
+def _arms(part: RolloutPart, since: datetime, until: datetime) -> Iterator[tuple[str, str, datetime]]:
+    rule = str(part.rule_id) if part.rule_id else ""
+    return events.flag_arms(part.config.environment_id, part.config.flag.key, since, until, rule)
 
 
 def _flags(plan: RolloutPlan) -> int:
