@@ -110,8 +110,9 @@ class ExperimentSerializer(serializers.Serializer[Any]):
     layer = serializers.CharField(max_length=100, required=False, allow_null=True)
     trafficPercent = serializers.FloatField(required=False, help_text="Above 0, up to 100, at most two decimals.")
     audience = serializers.JSONField(required=False, allow_null=True)
-    allocation = ShareSerializer(
-        many=True,
+    # With `many` each share might be null, too.
+    allocation = serializers.ListSerializer(
+        child=ShareSerializer(),
         required=False,
         allow_null=True,
         help_text="The experiment's own split; even when left out. A control that is not named gets the rest. Null of "

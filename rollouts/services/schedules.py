@@ -13,14 +13,17 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db import transaction
 from django.utils import timezone
+from rest_framework.serializers import Serializer
 
 import audit.services
 from audit.actors import Actor
 from audit.export_formats import json_bytes
 from audit.services import is_same
+from experiments.api.serializers import ExperimentSerializer
 from experiments.documents import experiment_resource
 from experiments.selectors import get_experiment
 from experiments.services import update_experiment
+from flags.api.serializers import FlagSerializer, SegmentSerializer
 from flags.documents import flag_resource, segment_resource
 from flags.fields import SHARED_FIELDS
 from flags.selectors import get_config, get_segment
@@ -30,6 +33,7 @@ from rollouts.models import ScheduledChange
 from rollouts.planning.plan_fields import read_instant
 from rollouts.planning.recurrence import drawn_in, is_cron, next_due
 from tenancy import access
+from tenancy.api.documents import checked
 from tenancy.callers.principals import Principal, principal_of_user
 from tenancy.errors import Conflict, Forbidden, Invalid, NotFound, ServiceError
 from tenancy.models import Environment, User
@@ -49,26 +53,30 @@ RETRY_AFTER: Final = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How one kind of thing is read and changed."""
+    """How one kind of thing is read and changed. `form` checks a patch, as the thing's own route does."""
 
+    form: type[Serializer[Any]]
     read: Callable[[Environment, str], Mapping[str, Any]]
     write: Callable[[Actor, Environment, str, Mapping[str, Any], int | None, str], object]
 
 
 _KINDS: Final[Mapping[str, _Kind]] = {
     "flag": _Kind(
+        FlagSerializer,
         lambda environment, key: flag_resource(get_config(environment, key)),
         lambda actor, environment, key, patch, version, reason: update_flag(
             actor=actor, environment=environment, key=key, payload=patch, version=version, reason=reason
         ),
     ),
     "segment": _Kind(
+        SegmentSerializer,
         lambda environment, key: segment_resource(get_segment(environment, key)),
         lambda actor, environment, key, patch, version, reason: update_segment(
             actor=actor, environment=environment, key=key, payload=patch, version=version, reason=reason
         ),
     ),
     "experiment": _Kind(
+        ExperimentSerializer,
         lambda environment, key: experiment_resource(get_experiment(environment, key)),
         lambda actor, environment, key, patch, version, _reason: update_experiment(
             actor=actor, environment=environment, pk=key, payload=patch, version=version
@@ -236,7 +244,13 @@ def require_right(principal: Principal, change: ScheduledChange) -> None:
 def _rehearse(actor: Actor, change: ScheduledChange) -> None:
     """Make the change and take it back, so that whatever refuses it now refuses it at once."""
     with gate.trial():
-        _KINDS[change.resource_type].write(actor, change.environment, change.resource_key, change.patch, None, "")
+        _write(actor, change, None, "")
+
+
+def _write(actor: Actor, change: ScheduledChange, version: int | None, reason: str) -> None:
+    kind = _KINDS[change.resource_type]
+    patch = checked(kind.form, change.patch, is_partial=True)
+    kind.write(actor, change.environment, change.resource_key, patch, version, reason)
 
 
 def _plain(value: Any) -> Any:
@@ -290,7 +304,7 @@ def _publish(actor: Actor, change: ScheduledChange) -> None:
             code="version_conflict",
         )
     reason = f"Scheduled change: {change}"[:500]
-    kind.write(actor, change.environment, change.resource_key, change.patch, current["version"], reason)
+    _write(actor, change, current["version"], reason)
     after = kind.read(change.environment, change.resource_key)
     _follow(change, there, after)
 
