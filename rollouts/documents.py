@@ -37,7 +37,7 @@ def plan_resource(plan: RolloutPlan, part: RolloutPart | None = None) -> dict[st
         "afterEnvironment": plan.after_environment,
         "state": plan.state,
         "currentStep": plan.current_step,
-        "percent": percent_now(plan, lead),
+        "percent": percent_now(lead),
         "nextStepAt": plan.next_step_at,
         "nextDueAt": plan.next_step_at or plan.due_at,
         "anchorVersion": lead.anchor_version,
@@ -82,7 +82,7 @@ def plan_file(plan: RolloutPlan, part: RolloutPart | None = None) -> dict[str, A
     return {"flagKey": document.pop("key"), **document}
 
 
-def percent_now(_plan: RolloutPlan, part: RolloutPart) -> int | float:
+def percent_now(part: RolloutPart) -> int | float:
     """The share of the variant that the flag's rollout, or its rule, gives now, whoever has put it there."""
     config = part.config
     served = served_of(config, list(config.rules.all()) if part.rule_id else [], part.rule_id)

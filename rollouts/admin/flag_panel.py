@@ -34,7 +34,7 @@ def _rollout_of(request: HttpRequest, config: FlagConfig) -> dict[str, Any] | No
         return None
     return {
         "plan": plan,
-        "percent": percent_now(plan, part) if plan and part else None,
+        "percent": percent_now(part) if plan and part else None,
         "next": in_words(plan.steps[plan.current_step]) if plan and plan.current_step < len(plan.steps) else "",
         "changes": list(changes[:10]),
         "plan_url": _address("rolloutplan", config) if may_begin else "",

@@ -157,7 +157,7 @@ def consequences(plan: RolloutPlan, act: str) -> str:
     lines = []
     for part in plan.parts.all():
         part.plan = plan
-        key, now = part.config.flag.key, percent_now(plan, part)
+        key, now = part.config.flag.key, percent_now(part)
         if act in {"hold", "cancel"}:
             lines.append(f"{key}: {now:g} % get {part.variant} and keep it; nobody changes.")
             continue

@@ -28,7 +28,7 @@ def share_over_time(plan: RolloutPlan, part: RolloutPart) -> LineChart | None:
         if line["act"] in _CHANGES:
             share = before if line["act"] in {"started", "rolled_back"} or line["percent"] is None else line["percent"]
             points.append((datetime.fromisoformat(line["at"]), float(share), line["act"].replace("_", " ")))
-    points.append((timezone.now(), float(percent_now(plan, part)), "now"))
+    points.append((timezone.now(), float(percent_now(part)), "now"))
     ahead = to_come(plan)
     # A picture shows text; the table below it has instants in the reader's zone.
     labels = [

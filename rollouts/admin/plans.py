@@ -160,7 +160,7 @@ class RolloutPlanAdmin(PerEnvironmentAdmin):
             "plan": thing,
             "parts": list(thing.parts.all()),
             "tone": TONES[_State(thing.state)],
-            "percent": percent_now(thing, part),
+            "percent": percent_now(part),
             "lines": [
                 {"number": number, "words": in_words(step), "is_taken": number <= thing.current_step, "step": step}
                 for number, step in enumerate(thing.steps, 1)
@@ -194,7 +194,7 @@ class RolloutPlanAdmin(PerEnvironmentAdmin):
 
     @display(description="Share")
     def share(self, plan: RolloutPlan) -> str:
-        return f"{percent_now(plan, lead_of(plan)):g} %"
+        return f"{percent_now(lead_of(plan)):g} %"
 
     @display(description="Steps")
     def steps_taken(self, plan: RolloutPlan) -> str:
