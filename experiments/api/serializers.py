@@ -111,7 +111,7 @@ class ExperimentSerializer(serializers.Serializer[Any]):
     trafficPercent = serializers.FloatField(required=False, help_text="Above 0, up to 100, at most two decimals.")
     audience = serializers.JSONField(required=False, allow_null=True)
     # With `many` each share might be null, too.
-    allocation = serializers.ListSerializer(
+    allocation: serializers.ListSerializer[Any] = serializers.ListSerializer(
         child=ShareSerializer(),
         required=False,
         allow_null=True,
