@@ -7,8 +7,9 @@ from typing import Any, Literal
 from django import forms
 from django.contrib import messages
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from openflagship.engine import moved_buckets
 
@@ -18,6 +19,7 @@ from rollouts.documents import percent_now
 from rollouts.models import RolloutPart, RolloutPlan
 from rollouts.planning.words import in_words
 from rollouts.selectors import get_plan
+from rollouts.services.acts import step_reached
 from rollouts.services.conflicts import anchored, served_by
 from rollouts.services.rights import require_reach
 from tenancy.console_kit.confirm import ConfirmPage, ReasonForm
@@ -87,7 +89,10 @@ class PlanAct:
             with transaction.atomic():
                 # Whoever changes a plan has these locks.
                 version_log.lock_project(plan.environment.project)
-                plan.refresh_from_db()
+                try:
+                    plan.refresh_from_db()
+                except RolloutPlan.DoesNotExist as error:
+                    raise Http404 from error
                 if refusal := self.refusal(plan):
                     return _led_back(request, plan, refusal)
                 if sent["version"] != plan.version:
@@ -95,7 +100,13 @@ class PlanAct:
                     raise Conflict(_meanwhile(plan, sent["lines"]), code="version_conflict")
                 if self.name == "start":
                     require_reach(context.principal, plan.environment, then=plan.then)
-                self.service(actor=context.actor, environment=plan.environment, key=key, reason=sent["reason"])
+                self.service(
+                    actor=context.actor,
+                    environment=plan.environment,
+                    key=key,
+                    reason=sent["reason"],
+                    version=sent["version"],
+                )
             return self.said
 
         show()
@@ -179,10 +190,9 @@ def ranges_of(served: Served) -> list[list[Any]]:
 def _target(plan: RolloutPlan, part: RolloutPart, act: str) -> Served | None:
     if act == "rollback":
         return anchored(part)
-    if act == "advance" and plan.current_step < len(plan.steps):
-        return Served(part.rungs[plan.current_step])
-    if act == "resume":
-        return Served(part.rungs[plan.current_step - 1]) if plan.current_step else served_by(part)
+    if act in {"advance", "resume"}:
+        step = step_reached(plan, act, timezone.now())
+        return Served(part.rungs[step - 1]) if step else served_by(part)
     return None
 
 

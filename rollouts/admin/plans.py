@@ -107,7 +107,8 @@ def _form_page(
             version=sent["version"],
             reason=sent["reason"],
         )
-        messages.success(request, "Saved. Look at it, and start it.")
+        is_draft = saved.state == _State.DRAFT
+        messages.success(request, "Saved. Look at it, and start it." if is_draft else "It is there already.")
         return redirect(object_url(saved))
 
     return form_page(

@@ -28,6 +28,9 @@ class YamlParser(BaseParser):
             return yaml.load(content, Loader=_Loader)  # noqa: S506 - a safe loader, see below
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as error:
             raise Invalid(f"This is no YAML: {str(error)[:200]}", code="parse_error") from error
+        except LookupError as error:
+            # So the constructors fail on a value that is not of the kind that its tag names.
+            raise Invalid("This is no YAML: a value does not fit its tag.", code="parse_error") from error
 
 
 class _Loader(yaml.SafeLoader):
@@ -38,7 +41,9 @@ class _Loader(yaml.SafeLoader):
             raise yaml.YAMLError("aliases are not taken; write it out")
         return super().compose_node(parent, index)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Hashable, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            raise _refused("expected a mapping", node)
         found: dict[Hashable, Any] = {}
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)

@@ -1,7 +1,7 @@
 """What people and triggers do with a plan: hold, resume, advance, roll back, cancel."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
@@ -12,10 +12,11 @@ from flags.services import gate, served_of, version_log
 from rollouts.clock import database_now
 from rollouts.documents import text_of
 from rollouts.models import RolloutPart, RolloutPlan
-from rollouts.planner import Outcome, Passed, State
+from rollouts.planner import Outcome, Passed, Plan, State, due
 from rollouts.selectors import get_plan, open_part, plans
 from rollouts.services.asking import ask_about
 from rollouts.services.conflicts import (
+    gone_variants,
     in_progress,
     is_dealt_alike,
     is_given_by_default,
@@ -26,7 +27,7 @@ from rollouts.services.conflicts import (
     served_by,
     stop,
 )
-from rollouts.services.stepping import look, put_back, take_steps, write_rung
+from rollouts.services.stepping import approvals_of, keep_verdicts, look, planned, put_back, take_steps, write_rung
 from tenancy.errors import Conflict
 from tenancy.models import Environment
 
@@ -93,6 +94,13 @@ def resume_plan(
                 code="share_changed",
                 attr="defaultVariant",
             )
+        if gone := gone_variants(part, config.flag):
+            raise Conflict(
+                f"{config.flag.key!r} has no variant {gone[0]!r} any more, which the plan serves. Add it again, or "
+                "cancel the plan.",
+                code="share_changed",
+                attr="variants",
+            )
         if not (is_dealt_alike(part, config) and _serves(part, config)):
             raise Conflict(
                 f"The share of {config.flag.key!r}, or how its users are dealt to it, was changed while the plan stood "
@@ -110,10 +118,8 @@ def _go_on(actor: Actor, plan: RolloutPlan, environments: Locked, reason: str) -
     was_rolled_back = plan.state == _State.ROLLED_BACK
     if was_rolled_back and plan.current_step:
         write_rung(actor, plan, environments, plan.current_step, "Rollout plan resumed")
-    if plan.entered_at is not None and plan.stopped_at is not None and not was_rolled_back:
-        plan.entered_at += max(now - plan.stopped_at, timedelta())
-    else:
-        plan.entered_at = now
+    plan.entered_at = _resumed_from(plan, now)
+    keep_verdicts(plan)
     plan.state, plan.stopped_at, plan.written_at, plan.verdicts = _State.RUNNING, None, now, []
     plan.due_at, plan.waits_for, plan.waits_because = now, "", ""
     note(plan, "resumed", reason)
@@ -122,6 +128,23 @@ def _go_on(actor: Actor, plan: RolloutPlan, environments: Locked, reason: str) -
     record_events(actor, plan, "flag.rollout_resumed", reason)
     # A step that was due before, and something stood in its way, begins now.
     look(actor=actor, plan=plan, environments=environments, now=now, not_before=now)
+
+
+def _resumed_from(plan: RolloutPlan, now: datetime) -> datetime:
+    """Since when the present step's time counts, once the plan is resumed."""
+    if plan.state == _State.ROLLED_BACK or plan.entered_at is None or plan.stopped_at is None:
+        return now
+    return plan.entered_at + max(now - plan.stopped_at, timedelta())
+
+
+def step_reached(plan: RolloutPlan, act: str, now: datetime) -> int:
+    """The step on which a `resume` or an `advance` leaves the plan: steps after it may be due already."""
+    steps = planned(plan).steps
+    if act == "advance":
+        standing = Plan(steps, plan.current_step + 1, now)
+    else:
+        standing = Plan(steps, plan.current_step, _resumed_from(plan, now), now)
+    return due(standing, now, approvals_of(plan), None).step
 
 
 def _serves(part: RolloutPart, config: FlagConfig) -> bool:
@@ -194,6 +217,12 @@ def _refuse_overtaken(plan: RolloutPlan) -> None:
                 f"The share of {config.flag.key!r} was changed since the plan "
                 f"{'completed' if is_over else 'was held'}. Go back to an earlier version in the flag's history.",
                 code="share_changed",
+            )
+        if gone := gone_variants(part, config.flag, rolls_back=True):
+            raise Conflict(
+                f"{config.flag.key!r} has no variant {gone[0]!r} any more, which people had. Add it again first.",
+                code="share_changed",
+                attr="variants",
             )
         refuse_given_by_default(part, config, code="share_changed")
 

@@ -15,7 +15,7 @@ import audit.services
 from audit.actors import Actor, system
 from audit.models import Entry
 from flags.documents import basis_points_of
-from flags.models import FlagConfig
+from flags.models import Flag, FlagConfig
 from flags.services import Served, drafts, served_of
 from rollouts.clock import database_now
 from rollouts.documents import plan_resource, text_of
@@ -63,10 +63,14 @@ def refuse_owned_change(draft: drafts.Draft, **_: Any) -> None:
     for part in parts.exclude(anchor=None).exclude(plan=_writing.get()).select_related("plan"):
         # Variants are the flag's in every environment, all else is the environment's.
         attr = _owned_change(part, draft) if part.config_id == draft.config.pk else None
-        if attr is None and not _variants_of(part) <= {variant["key"] for variant in draft.flag.variants}:
-            attr = "variants"
+        if attr == "defaultVariant":
+            remedy = f"As the default {part.variant!r} would reach people around it; hold it or cancel it first."
+            raise in_progress(part, attr=attr, remedy=remedy)
         if attr is not None:
             raise in_progress(part, attr=attr)
+        if gone := gone_variants(part, draft.flag):
+            remedy = f"In {part.config.environment.key} it serves {gone[0]!r}; hold it or cancel it there first."
+            raise in_progress(part, attr="variants", remedy=remedy)
 
 
 def _owned_change(part: RolloutPart, draft: drafts.Draft) -> str | None:
@@ -81,21 +85,25 @@ def _owned_change(part: RolloutPart, draft: drafts.Draft) -> str | None:
     return None
 
 
-def _variants_of(part: RolloutPart) -> set[str]:
-    """What the plan's steps serve, and what a rollback serves again."""
+def gone_variants(part: RolloutPart, flag: Flag, *, rolls_back: bool = False) -> list[str]:
+    """The variants that the flag has no more, of those that a rollback serves, and unless it `rolls_back` the steps."""
     before = anchored(part)
-    ranges = itertools.chain(before.ranges, *part.rungs)
-    return {part.variant, *(name for _, _, name in ranges)} | ({before.variant} if before.variant else set())
+    ranges = before.ranges if rolls_back else itertools.chain(before.ranges, *part.rungs)
+    served = {name for _, _, name in ranges} | ({before.variant} if before.variant else set())
+    return sorted(served - {variant["key"] for variant in flag.variants})
 
 
 def is_given_by_default(part: RolloutPart, config: FlagConfig, served: Served) -> bool:
     """Whether the default variant became the plan's since its start, so that it reaches people around the plan.
 
-    In a rule it reaches those whom the rule's ranges leave over. In the flag's own rollout it also reaches whoever has
-    no unit.
+    In a rule it reaches those whom its ranges leave over, or would again after a rollback, where the flag's own rollout
+    leaves them over as well. In the flag's own rollout it also reaches whoever has no unit.
     """
     became = config.default_variant == part.variant != (part.anchor or {})["defaultVariant"]
-    return became and (part.rule_id is None or leaves_over(served))
+    if part.rule_id is None:
+        return became
+    is_left_over = leaves_over(served) or leaves_over(anchored(part))
+    return became and is_left_over and leaves_over(Served(config.allocation))
 
 
 def refuse_given_by_default(part: RolloutPart, config: FlagConfig, *, code: str) -> None:

@@ -74,7 +74,7 @@ def save_plan(
                 code="required",
             )
         refuse_stale("rollout plan", before, version)
-    refuse_read_only(payload, before or {}, dict.fromkeys(set(PLAN_SHOWN) - _MOVING, ""))
+    refuse_read_only(payload, before or {"flagKey": key}, dict.fromkeys(set(PLAN_SHOWN) - _MOVING, ""))
     if same:
         return there, False
     steps, template = steps_sent(environment, payload)

@@ -147,7 +147,7 @@ def told(plan: RolloutPlan, parts: Sequence[RolloutPart], state: State) -> list[
 
 def enter(plan: RolloutPlan, state: State, now: datetime) -> None:
     """Put the plan onto the step that is reached; the caller saves it, and closes the parts of one at its end."""
-    _keep_verdicts(plan)
+    keep_verdicts(plan)
     plan.current_step, plan.entered_at, plan.written_at = state.step, state.entered_at, now
     plan.verdicts = []
     for passed in state.passed:
@@ -160,7 +160,7 @@ def enter(plan: RolloutPlan, state: State, now: datetime) -> None:
     plan.version += 1
 
 
-def _keep_verdicts(plan: RolloutPlan) -> None:
+def keep_verdicts(plan: RolloutPlan) -> None:
     """Keep with the step that ends what its guardrails said the last time; the plan's page draws it."""
     number = plan.current_step
     places = [place for place, line in enumerate(plan.history) if (line["act"], line["step"]) == ("step", number)]
@@ -298,7 +298,7 @@ def put_back(*, actor: Actor, plan: RolloutPlan, environments: Mapping[int, Envi
             changed += others
             left += [f"{config.flag.key}: {kept}"] if kept else []
     now = database_now()
-    _keep_verdicts(plan)
+    keep_verdicts(plan)
     plan.state, plan.stopped_at, plan.finished_at = _State.ROLLED_BACK, now, None
     plan.due_at, plan.next_step_at = None, None
     plan.waits_for, plan.waits_because = "person", "; ".join([reason.rstrip("."), *left]) if left else reason

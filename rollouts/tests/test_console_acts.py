@@ -8,6 +8,7 @@ from django.contrib.messages import get_messages
 from django.test import Client
 
 from flags.models import FlagConfig
+from flags.services import version_log
 from rollouts import services
 from rollouts.admin.plan_acts import ACTS
 from rollouts.models import RolloutPlan
@@ -156,3 +157,33 @@ def test_start__of_a_plan_that_was_edited_meanwhile__shows_what_it_is_now(
     assert answer.status_code == 409
     assert "the first step is 90 %" in answer.text
     assert not events("flag.rollout_scheduled")
+
+
+@pytest.mark.parametrize("act", ["resume", "advance"])
+def test_act__after_which_further_steps_are_due__says_where_it_leads(
+    console: Client, start: Callable[..., RolloutPlan], environment: Environment, share: Any, act: str
+) -> None:
+    plan = start([{"percent": 20}, {"percent": 25, "approval": True}, {"percent": 90, "at": "2099-01-01T00:00:00Z"}])
+    passed = [*plan.steps[:2], {**plan.steps[2], "at": "2020-01-01T00:00:00Z"}]
+    if act == "resume":
+        services.hold_plan(actor=ALICE, environment=environment, key=KEY)
+        passed[1] = {"percent": 25, "at": "2019-01-01T00:00:00Z"}
+    RolloutPlan.objects.update(steps=passed)
+    assert "20 % get treatment now, 90 % afterwards; 70 % of users change" in console.get(object_url(plan, act)).text
+    assert console.post(object_url(plan, act), _opened(console, plan, act)).status_code == 302
+    assert share() == 9000
+
+
+def test_start__of_a_plan_that_is_deleted_meanwhile__is_not_found(
+    console: Client, plan_in: Callable[..., RolloutPlan], environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_in(Plan.DRAFT)
+    sent, lock = _opened(console, plan, "start"), version_log.lock_project
+
+    def deleted_first(project: Any) -> Any:
+        monkeypatch.setattr(version_log, "lock_project", lock)
+        services.delete_plan(actor=ALICE, environment=environment, key=KEY)
+        return lock(project)
+
+    monkeypatch.setattr(version_log, "lock_project", deleted_first)
+    assert console.post(object_url(plan, "start"), sent).status_code == 404

@@ -132,3 +132,15 @@ def test_verdicts__that_rolled_a_plan_back__stay_when_it_is_resumed(
     assert resumed.verdicts == []
     rows = console.get(object_url(plan)).context["guardrail_chart"]["rows"]
     assert [(row["name"], row["css"]) for row in rows] == [(f"errors ({KEY}), step 1", "is-bad")]
+
+
+def test_verdicts__that_held_a_plan__stay_when_it_is_resumed(
+    console: Client, start: Start, look: Start, environment: Environment
+) -> None:
+    plan = start([{**STEPS[0], "guardrails": [{**WATCHED[0], "action": "hold"}]}, STEPS[1]])
+    expose(environment, _since(plan, minutes=1), {"control": 0.1, "treatment": 0.3})
+    assert look(plan, hours=2).state == "held"
+    assert services.resume_plan(actor=ALICE, environment=environment, key=KEY).verdicts == []
+
+    rows = console.get(object_url(plan)).context["guardrail_chart"]["rows"]
+    assert [(row["name"], row["css"]) for row in rows] == [(f"errors ({KEY}), step 1", "is-bad")]

@@ -127,3 +127,9 @@ def test_import__of_a_plan_in_a_rule__finds_the_rule_of_the_other_environment(
     here = {key: editor.get(f"flags/{key}", environment=staging.key).json()["rules"][1]["id"] for key in ids}
     assert (there["ruleId"], there["flags"][0]["ruleId"]) == (here["ruled"], here["along"])
     assert not set(here.values()) & set(ids.values())
+
+
+def test_put__of_the_file_of_another_flag__is_refused_where_there_is_no_plan_yet(editor: Caller) -> None:
+    content = {"variant": "treatment", "steps": STEPS}
+    assert _codes(editor.put(PLAN, {"flagKey": "another", **content})) == [("read_only", "flagKey")]
+    assert editor.put(PLAN, {"flagKey": KEY, **content}).status_code == 201

@@ -19,6 +19,7 @@ from tenancy.testing import ALICE
 
 Start = Callable[..., RolloutPlan]
 STEPS = [{"percent": 10}, {"percent": 100, "approval": True}]
+CONTROL = [{"variant": "control", "percent": 100}]
 pytestmark = pytest.mark.django_db
 
 
@@ -147,3 +148,39 @@ def test_variants__that_a_step_or_a_rollback_serves__are_not_deleted_from_any_en
         refused = _refusal(lambda place=place: _edit(place, variants=without))
         assert refused == ("rollout_in_progress", "variants")
     _edit(environment, variants=[{"key": key, "value": key} for key in ("control", "treatment")])
+
+
+def test_default__of_a_plan_in_a_rule_that_is_full_at_present__is_refused_for_the_rollback(
+    start: Start, environment: Environment, make_flag: Callable[..., FlagConfig]
+) -> None:
+    shares = [{"variant": "treatment", "percent": 5}, {"variant": "control", "percent": 45}]
+    rule = {"priority": 1, "conditions": [], "rollout": shares}
+    open_, closed = make_flag("open", rules=[rule]), make_flag("closed", rules=[rule], rollout=CONTROL)
+    for config in (open_, closed):
+        steps = [{"percent": 55}, {"percent": 100, "approval": True}]
+        start(steps, key=config.flag.key, ruleId=str(config.rules.get().pk))
+    refused = _refusal(lambda: _edit(environment, "open", defaultVariant="treatment"))
+    assert refused == ("rollout_in_progress", "defaultVariant")
+    # Whomever this rule leaves over gets the flag's own rollout.
+    _edit(environment, "closed", defaultVariant="treatment")
+    assert _refusal(lambda: _edit(environment, "closed", rollout=[])) == ("rollout_in_progress", "defaultVariant")
+    for key in ("open", "closed"):
+        assert _act(services.rollback_plan, environment, key).state == "rolled_back"
+
+
+def test_variants__deleted_while_the_plan_is_held__let_no_plan_go_on_that_serves_them(
+    start: Start, environment: Environment, make_flag: Callable[..., FlagConfig]
+) -> None:
+    everything = [{"key": key, "value": key} for key in ("control", "treatment", "other")]
+    rollout = [{"variant": "other", "percent": 90}, {"variant": "treatment", "percent": 10}]
+    for key in ("ahead", "behind"):
+        make_flag(key, type="string", variants=everything, rollout=[] if key == "ahead" else rollout)
+    start([{"percent": 10, "approval": True}, {"percent": 100, "after": "P1D"}], key="ahead")
+    _act(services.hold_plan, environment, "ahead")
+    _edit(environment, "ahead", variants=[item for item in everything if item["key"] != "treatment"])
+    assert _refusal(lambda: _act(services.resume_plan, environment, "ahead")) == ("share_changed", "variants")
+    # Nobody had it before the plan.
+    assert _act(services.rollback_plan, environment, "ahead").state == "rolled_back"
+    assert start([{"percent": 100}], key="behind").state == "completed"
+    _edit(environment, "behind", variants=[item for item in everything if item["key"] != "other"])
+    assert _refusal(lambda: _act(services.rollback_plan, environment, "behind")) == ("share_changed", "variants")

@@ -41,6 +41,11 @@ _HOSTILE = {
     "two documents": f"{_PLAN}---\n{_PLAN}",
     "nested": f"a: {'[' * 5_000}\n",
     "half a surrogate pair": f'a: "\\ud800"\n{_PLAN}',
+    "map that is a list": "variant: treatment\nsteps: !!map [[percent, 20]]\n",
+    "map that is text": "!!map ab\n",
+    "whole number that is empty": "variant: treatment\nsteps:\n- percent: !!int ''\n",
+    "number that is a sign": "variant: treatment\nsteps:\n- percent: !!float '-'\n",
+    "truth that is text": "variant: treatment\nsteps:\n- {percent: 20, approval: !!bool maybe}\n",
     "nothing": "",
     "list": "- 1\n",
 }
