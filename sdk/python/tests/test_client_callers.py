@@ -54,7 +54,7 @@ def server() -> Iterator[Endpoints]:
 
 
 def test_listener__that_hangs__keeps_no_answer_from_becoming_stale(platform: SmallPlatform, connect: Connect) -> None:
-    client = connect(stale_after_seconds=0.3)
+    client = connect(stale_after_seconds=0.3, close_wait_seconds=0.1)
     heard, is_over = threading.Event(), threading.Event()
 
     def listen(_keys: frozenset[str] | None) -> None:

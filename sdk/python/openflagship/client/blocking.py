@@ -1,4 +1,7 @@
-"""The client for ordinary programs. Daemon threads follow the configuration, send events, and call listeners."""
+"""The client for ordinary programs.
+
+Daemon threads follow the configuration, send events, call listeners, and mark answers stale when it is time.
+"""
 
 from __future__ import annotations
 
@@ -125,9 +128,7 @@ class FlagShip(ClientCore):
             # No fork came, or this is the process that forked: what it has counted is its own to send.
             self._begin()
         if self._on_demand is not None:
-            with self._sending_here, suppress(TimeoutError):
-                self._sender.ask_close(self.options.close_wait_seconds)
-                perform(self._sender.run(), self._tls, self.options.close_wait_seconds + 1.0)
+            self._close_here(self.options.close_wait_seconds)
             return
         if self._pid != os.getpid():
             # A child that was not told of its fork and never asked for a flag: threads and sockets are the parent's.
@@ -167,7 +168,8 @@ class FlagShip(ClientCore):
     def _fetch_once(self, most_seconds: float | None) -> bool:
         try:
             perform(self._synchroniser.run_once(), self._tls, most_seconds)
-        except TimeoutError:
+        except TimeoutError as error:
+            self._synchroniser.give_up(error)
             return False
         return self._synchroniser.error is None
 
@@ -186,6 +188,19 @@ class FlagShip(ClientCore):
             finally:
                 self._sending_here.release()
         return self._sender.pending == 0
+
+    def _close_here(self, seconds: float) -> None:
+        """Send what waits in the calling thread, which may be the one that flushes: in a signal's handler."""
+        until = time.monotonic() + seconds
+        if not self._sending_here.acquire(timeout=self._patience(seconds, 0.0)):
+            return
+        try:
+            left = max(0.0, until - time.monotonic())
+            self._sender.ask_close(left)
+            with suppress(TimeoutError):
+                perform(self._sender.run(), self._tls, left + 1.0)
+        finally:
+            self._sending_here.release()
 
     def restart_after_fork(self) -> None:
         if self._on_demand is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import Any
 
@@ -13,8 +14,8 @@ def is_coroutine_function(function: Any) -> bool:
 
 
 def check_done(result: object) -> None:
-    """Raises TypeError for what a call gave and still wants to be waited for."""
-    if inspect.isawaitable(result):
+    """Raises TypeError for what a call gave and still wants to be waited for. A task runs by itself."""
+    if inspect.isawaitable(result) and not asyncio.isfuture(result):
         close = getattr(result, "close", None)
         if close is not None:
             close()

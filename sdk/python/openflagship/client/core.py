@@ -216,7 +216,8 @@ class ClientCore(Evaluation):
     def _patience(self, timeout: Any, otherwise: float) -> float:
         """Seconds to wait, within what clocks take; whatever is no number stands for `otherwise`."""
         is_number = isinstance(timeout, Real) and timeout == timeout  # noqa: PLR0124 - not a number is not itself
-        return float(max(0, min(timeout, MOST_SECONDS))) if is_number else otherwise
+        # Windows' clocks take less.
+        return float(max(0, min(timeout, MOST_SECONDS, threading.TIMEOUT_MAX))) if is_number else otherwise
 
     def _read_bootstrap(self) -> CompiledEnvironment | None:
         """Raises ValueError."""

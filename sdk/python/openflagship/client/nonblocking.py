@@ -1,4 +1,4 @@
-"""The client for asyncio programs: the logic of the threaded client, as two tasks of the running loop."""
+"""The client for asyncio programs: the logic of the threaded client, as tasks of the running loop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import logging
 import os
 import time
+import weakref
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,8 @@ class AsyncFlagShip(ClientCore):
         self._is_loaded = self._is_warned = False
         self._starting: asyncio.Lock | None = None
         self._ready: asyncio.Event | None = None
+        # The loop that cancelled the tasks: only `start` starts them there again.
+        self._ending: weakref.ref[asyncio.AbstractEventLoop] | None = None
         super().__init__(server_key, url, options, settings)
         if self.options.mode == "on_demand":
             raise ValueError("mode='on_demand' is for FlagShip: a call of AsyncFlagShip may not wait for the network.")
@@ -97,9 +101,10 @@ class AsyncFlagShip(ClientCore):
         """Send the waiting events for at most `close_wait_seconds`, and end. Evaluation goes on from memory."""
         if self._is_closed:
             return
+        # First: what another loop left off is told to stop, should that loop run again.
+        self._leave_ended_loop()
         self._is_closed = True
         self._queue.end()
-        self._leave_ended_loop()
         # Read once: what ends is forgotten.
         sending, others = self._sending, (self._following, self._announcing, self._watching)
         for driver in others:
@@ -141,12 +146,18 @@ class AsyncFlagShip(ClientCore):
         """Forget the tasks of a loop that runs no more."""
         if self._following is None or self._following.is_alive:
             return
-        for driver in (self._sending, self._announcing, self._watching):
+        for driver in (self._following, self._sending, self._announcing, self._watching):
             if driver is not None and not self._is_closed:
                 driver.cancel()
         self._forget_drivers()
         # No process's: so that the next evaluation on a loop starts anew there.
         self._pid = 0
+
+    def _note_end(self, following: AsyncDriver) -> None:
+        """Call it on the loop on which the follower has ended."""
+        if self._following is following:
+            self._ending = weakref.ref(asyncio.get_running_loop())
+            self._leave_ended_loop()
 
     def _restart_after_fork(self) -> None:
         if self.options.is_offline:
@@ -160,8 +171,11 @@ class AsyncFlagShip(ClientCore):
             self._warn_not_started()
         elif self._following is None or self._pid:
             try:
-                asyncio.get_running_loop()
+                loop = asyncio.get_running_loop()
             except RuntimeError:
+                return
+            if self._ending is not None and self._ending() is loop:
+                # It cancelled the tasks, most likely because it ends, and would not cancel new ones.
                 return
             if self._pid:
                 # Forked without a word to Python: the tasks are the parent's.
@@ -201,7 +215,8 @@ class AsyncFlagShip(ClientCore):
         self._sending = AsyncDriver("openflagship-send", self._sender.run, self._tls)
         self._announcing = AsyncDriver("openflagship-announce", self._configuration.announcer.run, self._tls)
         self._watching = AsyncDriver("openflagship-watch", self._configuration.watch, self._tls)
-        self._following.start(self._leave_ended_loop)
+        self._ending = None
+        self._following.start(partial(self._note_end, self._following))
         for driver in (self._sending, self._announcing, self._watching):
             driver.start()
 

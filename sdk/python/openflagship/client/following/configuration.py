@@ -237,9 +237,17 @@ class Configuration:
         return age is not None and not self._is_lasting and age >= self._stale_after_seconds
 
     def check_staleness(self) -> bool:
-        """Mark the answers stale when it is time; true where they have just become stale."""
-        with self._writing:
+        """Mark the answers stale when it is time; true where they have just become stale.
+
+        It never waits: evaluations call it too, in a signal's handler or a log's. Whoever writes marks them, or the
+        next call does.
+        """
+        if self.environment.stale or not self._is_past_limit or not self._writing.acquire(blocking=False):
+            return False
+        try:
             return self._is_past_limit and self._mark(True)
+        finally:
+            self._writing.release()
 
     def watch_staleness(self) -> float:
         """The same, for whoever watches the clock. Returns after how many seconds to call it again."""

@@ -24,6 +24,7 @@ class OnDemand:
         self._backoff = Backoff(options.first_backoff_seconds, options.most_backoff_seconds)
         self._not_before = 0.0
         self._refreshing = threading.Lock()
+        self._refresher: int | None = None
 
     def refresh(
         self, configuration: Configuration, *, is_asked: bool = False, most_seconds: float | None = None
@@ -32,7 +33,8 @@ class OnDemand:
 
         However old the server says that its own news is, it is asked no more often. `most_seconds` bounds the wait.
         """
-        if is_asked or self._is_due():
+        # A signal's or a log's handler may ask within this thread's own question, which it must not wait for.
+        if (is_asked or self._is_due()) and self._refresher != threading.get_ident():
             until = None if most_seconds is None else time.monotonic() + most_seconds
             if is_asked or not configuration.is_had:
                 is_mine = self._refreshing.acquire(timeout=-1 if most_seconds is None else most_seconds)
@@ -40,9 +42,13 @@ class OnDemand:
                 is_mine = self._refreshing.acquire(blocking=False)
             if is_mine:
                 try:
-                    if is_asked or self._is_due():
-                        self._ask(None if until is None else max(0.0, until - time.monotonic()))
+                    self._refresher = threading.get_ident()
+                    left = None if until is None else until - time.monotonic()
+                    # Without time nothing is asked, and so nothing failed.
+                    if (is_asked or self._is_due()) and (left is None or left > 0):
+                        self._ask(left)
                 finally:
+                    self._refresher = None
                     self._refreshing.release()
         configuration.check_staleness()
         configuration.announcer.deliver()

@@ -116,6 +116,10 @@ class Synchroniser:
         except Exception as error:  # noqa: BLE001 - a bug must not reach the caller, who is served from memory
             self._note_failure(error)
 
+    def give_up(self, error: TimeoutError) -> None:
+        """Note that `run_once` was cut off by whoever waited for it."""
+        self._note_failure(error)
+
     def _wait(self) -> Logic[None]:
         """Wait for the next attempt at a stream, and poll meanwhile when it is due."""
         if not self._is_streaming and self.error is None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from os import SEEK_END, PathLike
+from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,13 +50,19 @@ class FileSink:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch(0o600)
         # One write in append mode: several processes may share the file.
-        with self.path.open("ab+", buffering=0) as file:
-            left = memoryview("".join(f"{line}\n" for line in lines).encode())
-            if file.tell() and file.seek(-1, SEEK_END) >= 0 and file.read(1) != b"\n":
-                # A full disk took a part of the last line, whose event comes again.
-                file.write(b"\n")
+        # What comes before was cut off where a disk was full; its event comes again.
+        start = "\n" if self._is_cut_off() else ""
+        with self.path.open("ab", buffering=0) as file:
+            left = memoryview((start + "".join(f"{line}\n" for line in lines)).encode())
             while left:
                 left = left[file.write(left) :]
+
+    def _is_cut_off(self) -> bool:
+        """Whether the last line has no end. Neither a pipe, such as `/dev/stdout`, nor another's file tells."""
+        if not self.path.is_file() or not os.access(self.path, os.R_OK):
+            return False
+        with self.path.open("rb") as file:
+            return file.seek(0, os.SEEK_END) > 0 and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n"
 
 
 class MemorySink:

@@ -6,9 +6,9 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from openflagship.client.transport.effects import (
     Answered,
@@ -30,6 +30,7 @@ _READ_BYTES = 262_144
 _AFTER_BUG_SECONDS = 5.0
 _CANCEL_AGAIN_SECONDS = 0.1
 _LOOK_SECONDS = 0.005
+_Result = TypeVar("_Result")
 _Pair: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -40,6 +41,39 @@ async def perform(logic: Logic[Answered], tls: ssl.SSLContext | None) -> Answere
         return await driver.drive(logic)
     finally:
         driver.close_all()
+
+
+async def _within(
+    act: Coroutine[Any, Any, _Result], seconds: float, drop: Callable[[_Result], object] = lambda _: None
+) -> _Result:
+    """As `asyncio.wait_for`, which before Python 3.12 swallows a cancellation that comes as its awaitable is done.
+
+    What was done just then is dropped.
+    """
+
+    task = asyncio.ensure_future(act)
+
+    def end(ended: asyncio.Task[_Result]) -> None:
+        if not ended.cancelled() and ended.exception() is None:
+            drop(ended.result())
+
+    def leave() -> None:
+        task.cancel()
+        # The loop may take no further turn.
+        if task.done():
+            end(task)
+        else:
+            task.add_done_callback(end)
+
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    except asyncio.CancelledError:
+        leave()
+        raise
+    if task.done():
+        return task.result()
+    leave()
+    raise asyncio.TimeoutError  # noqa: UP041 - another class than TimeoutError on Python 3.10
 
 
 class AsyncDriver:
@@ -75,10 +109,16 @@ class AsyncDriver:
             await asyncio.wait([self._task], timeout=_CANCEL_AGAIN_SECONDS)
 
     def cancel(self) -> None:
-        """Tell the logic to stop, from any thread and any loop."""
-        if self._task is not None:
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._task.cancel)
+        """Tell the logic to stop, from any thread and any loop. On a loop that is stopped it ends once that runs."""
+        # The loop may be closed by now; then nothing runs.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        # Again and again, as `stop` does.
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            self._loop.call_later(_CANCEL_AGAIN_SECONDS, self._cancel)
 
     async def join(self, seconds: float) -> None:
         if self._task is None:
@@ -139,20 +179,20 @@ class AsyncDriver:
 
     async def _do(self, effect: Effect) -> Any:
         if isinstance(effect, Read):
-            return await asyncio.wait_for(effect.handle[0].read(_READ_BYTES), effect.timeout_seconds)
+            return await _within(effect.handle[0].read(_READ_BYTES), effect.timeout_seconds)
         if isinstance(effect, Pause):
             return await self._pause(effect.seconds)
         if isinstance(effect, Connect):
             return await self._connect(effect)
         if isinstance(effect, Write):
             effect.handle[1].write(effect.data)
-            return await asyncio.wait_for(effect.handle[1].drain(), effect.timeout_seconds)
+            return await _within(effect.handle[1].drain(), effect.timeout_seconds)
         if isinstance(effect, Turn):
             return await asyncio.sleep(0)
         if isinstance(effect, Call):
             return await asyncio.to_thread(effect.function)
         if isinstance(effect, Secure):
-            return await asyncio.wait_for(self._secure(effect.handle, effect.host), effect.timeout_seconds)
+            return await _within(self._secure(effect.handle, effect.host), effect.timeout_seconds)
         if not isinstance(effect, Close):
             raise TypeError(f"there is no effect {effect!r}")
         return self._close(effect.handle)
@@ -162,7 +202,7 @@ class AsyncDriver:
         tls = (self._tls or ssl.create_default_context()) if endpoint.is_tls else None
         opening = asyncio.open_connection(endpoint.host, endpoint.port, ssl=tls, limit=_READ_BYTES)
         try:
-            pair = await asyncio.wait_for(opening, effect.timeout_seconds)
+            pair = await _within(opening, effect.timeout_seconds, lambda pair: pair[1].transport.abort())
         except UnicodeError as error:
             raise OSError(f"{endpoint.host!r} is no host name") from error
         self._open.add(pair)
@@ -189,7 +229,7 @@ class AsyncDriver:
 
     async def _pause(self, seconds: float) -> bool:
         try:
-            await asyncio.wait_for(self._woken.wait(), max(0.0, seconds))
+            await _within(self._woken.wait(), max(0.0, seconds))
         except asyncio.TimeoutError:  # noqa: UP041 - another class than TimeoutError on Python 3.10
             return False
         self._woken.clear()

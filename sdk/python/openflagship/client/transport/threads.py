@@ -231,7 +231,7 @@ class ThreadDriver:
 
     def _pause(self, seconds: float) -> bool:
         try:
-            self._woken.get(timeout=max(0.0, seconds))
+            self._woken.get(timeout=min(max(0.0, seconds), threading.TIMEOUT_MAX))
         except queue.Empty:
             return False
         with suppress(queue.Empty):
