@@ -204,16 +204,9 @@ def test_uwsgi__ended_in_the_middle_of_a_request__loses_what_waits(
     assert not was_sent(platform)
 
 
-@pytest.mark.parametrize(
-    ("options", "end"),
-    [((), signal.SIGQUIT), ((*MASTER, "--skip-atexit"), signal.SIGINT)],
-    ids=["alone", "skip-atexit"],
-)
-def test_uwsgi__runs_nothing_at_its_end__loses_what_waits(
-    options: tuple[str, ...], end: signal.Signals, serve: Serve, platform: SmallPlatform
-) -> None:
-    eventually(serve(*options, flush_seconds=3600))
-    serve.processes[0].send_signal(end)
+def test_uwsgi__runs_nothing_at_its_end__loses_what_waits(serve: Serve, platform: SmallPlatform) -> None:
+    eventually(serve(*MASTER, "--skip-atexit", flush_seconds=3600))
+    serve.processes[0].send_signal(signal.SIGINT)
     serve.processes[0].wait(90)
 
     assert not was_sent(platform)
