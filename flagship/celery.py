@@ -16,6 +16,7 @@ app.autodiscover_tasks()
 # In a room of its app.
 app.autodiscover_tasks(["tenancy.privacy"])
 install(app)
+app.Beat = app.subclass_with_self("flagship.servers.beat:Beat")
 
 
 @signals.worker_init.connect
