@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from openflagship import AsyncFlagShip, FlagShip
 from openflagship.client.transport.effects import Endpoint
 from openflagship.client.transport.proxies import Proxy
-from sdk_fixtures import FAST, treatment
+from sdk_fixtures import CERTIFICATE, FAST, treatment
 from small_platform import KEY, SmallPlatform, eventually
 from small_proxy import SmallProxy
 
 Connect = Callable[..., FlagShip]
 # The proxy alone knows where that is.
 NAME = "flags.shop.test"
-CERTIFICATE = str(Path(__file__).parent / "data" / "tls.pem")
 ROUTES = {"/api/snapshot", "/api/stream", "/api/stream/ack", "/api/events/exposure"}
 
 
@@ -35,15 +32,6 @@ def proxy() -> Iterator[SmallProxy]:
     small = SmallProxy({NAME: "127.0.0.1"})
     yield small
     small.close()
-
-
-@pytest.fixture
-def secure() -> Iterator[SmallPlatform]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
-    platform = SmallPlatform(treatment(), tls=context)
-    yield platform
-    platform.close()
 
 
 def by_name(platform: SmallPlatform) -> str:
@@ -82,7 +70,7 @@ def test_proxy__set_with_a_password__alone_is_told_it(platform: SmallPlatform, c
 
 
 def test_proxy__tls__goes_through_a_tunnel(secure: SmallPlatform, proxy: SmallProxy, connect: Connect) -> None:
-    goes_round(connect(url=secure.url, proxy=proxy.address, ca_file=CERTIFICATE), secure)
+    goes_round(connect(url=secure.url, proxy=proxy.address, ca_file=str(CERTIFICATE)), secure)
 
     assert set(proxy.seen) == {("CONNECT", f"127.0.0.1:{secure.port}")}
 
@@ -91,7 +79,7 @@ def test_proxy__asyncio_client__goes_through_plain_and_in_a_tunnel(
     platform: SmallPlatform, secure: SmallPlatform, proxy: SmallProxy
 ) -> None:
     async def scenario(url: str, at: SmallPlatform) -> None:
-        async with AsyncFlagShip(KEY, url, proxy=proxy.address, ca_file=CERTIFICATE, **FAST) as client:
+        async with AsyncFlagShip(KEY, url, proxy=proxy.address, ca_file=str(CERTIFICATE), **FAST) as client:
             assert client.is_enabled("asked", "user-1")
             await asyncio.to_thread(eventually, lambda: at.stream_count == 1)
             at.change(treatment(enabled=False))

@@ -18,7 +18,7 @@ class OnDemand:
     """Of several threads that call at once, one refreshes. The others wait only where nothing is had yet."""
 
     def __init__(self, fetch: Callable[[float | None], bool], options: Options) -> None:
-        """`fetch` asks the server once, in the calling thread, for at most so many seconds, and says whether it did."""
+        """`fetch` asks the server once, in the calling thread; true where that went well within the seconds given."""
         self._fetch = fetch
         self._limit_seconds = options.poll_seconds
         self._backoff = Backoff(options.first_backoff_seconds, options.most_backoff_seconds)
